@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""The configuration file, /etc/so1/config.toml: its keys, their types, ranges and defaults."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+DEFAULT_PATH = Path("/etc/so1/config.toml")
+
+Count = Annotated[int, Meta(ge=0, le=10_000)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names the file and the key."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file: an unknown key in it is an error, not something to guess about."""
+
+
+class Snapshot(Section, frozen=True):
+    """Where snapshots come from."""
+
+    source: Literal["auto", "module", "procfs"] = "auto"
+    suffix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "202300539"
+
+
+class Governor(Section, frozen=True):
+    """How many managed containers may run.
+
+    above `maximum`, down to `keep_low` + `keep_high` at once; a container younger than
+    `grace` seconds is spared except then. `stop_timeout` is what a container gets to stop.
+    """
+
+    mode: Literal["enforce", "observe"] = "observe"
+    maximum: Count = 10
+    keep_low: Count = 3
+    keep_high: Count = 2
+    grace: Annotated[float, Meta(ge=0, le=86_400)] = 30
+    stop_timeout: Annotated[int, Meta(ge=0, le=300)] = 5
+
+
+class Docker(Section, frozen=True):
+    """How the Docker Engine is reached; `timeout` in seconds holds for every call."""
+
+    host: Annotated[str, Meta(pattern=r"^(unix|tcp|ssh)://.+$")] = "unix:///var/run/docker.sock"
+    timeout: Annotated[float, Meta(gt=0, le=300)] = 5
+
+
+class Store(Section, frozen=True):
+    """History: where, for how long, how large.
+
+    `top_processes` keeps the N largest by RAM and the N busiest of each tick and sums the others
+    into one row; 0 keeps every process.
+    """
+
+    path: str = "/var/lib/so1/metrics.db"
+    retention_days: Annotated[float, Meta(gt=0, le=3_650)] = 7
+    max_mib: Annotated[int, Meta(ge=8, le=1_048_576)] = 1_024
+    top_processes: Count = 50
+
+
+class Workload(Section, frozen=True):
+    """The images and commands of the test load."""
+
+    low_image: Annotated[str, Meta(min_length=1)] = "alpine"
+    low_command: list[str] = msgspec.field(default_factory=lambda: ["sleep", "600"])
+    high_image: Annotated[str, Meta(min_length=1)] = "polinux/stress"
+    high_commands: Annotated[list[list[str]], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: [
+            ["stress", "--cpu", "1", "--timeout", "600"],
+            ["stress", "--vm", "1", "--vm-bytes", "64M", "--vm-hang", "0", "--timeout", "600"],
+        ]
+    )
+
+
+class Config(Section, frozen=True):
+    """The whole file; every key has a default, so an empty file is a valid one."""
+
+    interval: Annotated[float, Meta(ge=1, le=3_600)] = 20
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    snapshot: Snapshot = Snapshot()
+    governor: Governor = Governor()
+    docker: Docker = Docker()
+    store: Store = Store()
+    workload: Workload = Workload()
+
+
+def parse(text: str, origin: str = "configuration") -> Config:
+    """Read a configuration from TOML text.
+
+    Raises ConfigError, with the offending key in its message.
+    """
+    try:
+        config = msgspec.convert(tomllib.loads(text), Config)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{origin} is not valid TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+    governor = config.governor
+    if governor.keep_low + governor.keep_high > governor.maximum:
+        raise ConfigError(
+            f"{origin}: governor.keep_low + governor.keep_high"
+            f" ({governor.keep_low} + {governor.keep_high})"
+            f" must not exceed governor.maximum ({governor.maximum})"
+        )
+    return config
+
+
+def load(path: Path) -> Config:
+    """Read the configuration file.
+
+    Raises ConfigError where it cannot be read or is not valid.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist; run the playbook, or give --config") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    return parse(text, str(path))

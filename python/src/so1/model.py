@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""What a snapshot of the host holds, whichever source took it."""
+
+from typing import Literal
+
+import msgspec
+
+Source = Literal["module", "procfs"]
+ContainerClass = Literal["low", "high"]
+
+
+class Process(msgspec.Struct, frozen=True, gc=False):
+    """One thread group, as `/proc/sysinfo_so1_*` and `/proc/continfo_so1_*` give it.
+
+    rss and vsz are KiB, mem_percent is a share of RAM, cpu a percentage of one CPU over the
+    process's life. start_ns counts from boot, cpu_ns is user and system time of all threads,
+    those that have exited too. (pid, start_ns) names a process for good; pid alone does not.
+    """
+
+    pid: int
+    ppid: int
+    uid: int
+    name: str
+    threads: int
+    rss: int
+    vsz: int
+    mem_percent: int
+    cpu: int
+    start_ns: int
+    cpu_ns: int
+    state: int = 0
+    container_id: str | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells this process from a later one with the same pid."""
+        return self.pid, self.start_ns
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All processes at one moment.
+
+    taken_ns is CLOCK_BOOTTIME when the snapshot was taken, the clock that start_ns counts on.
+    RAM is in KiB. by_container holds the processes of each container, by its full id; they are
+    among processes too.
+    """
+
+    source: Source
+    taken_ns: int
+    total_ram: int
+    free_ram: int
+    used_ram: int
+    processes: list[Process]
+    by_container: dict[str, list[Process]]
+
+
+class Container(msgspec.Struct, frozen=True):
+    """A running container as the Docker Engine lists it.
+
+    started_at is Unix epoch seconds; labels decide everything the governor may do.
+    """
+
+    id: str
+    name: str
+    image: str
+    labels: dict[str, str]
+    started_at: float
+
+    @property
+    def managed(self) -> bool:
+        """Whether it was handed to the governor: the label so1.managed=true."""
+        return self.labels.get("so1.managed") == "true"
+
+
+class ContainerUsage(msgspec.Struct, frozen=True):
+    """A container with what it uses: ram in KiB, cpu in percent of one CPU over the interval."""
+
+    container: Container
+    ram: int
+    cpu: float
+    processes: int
