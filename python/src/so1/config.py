@@ -35,7 +35,7 @@ class Governor(Section, frozen=True):
     `grace` seconds is spared except then. `stop_timeout` is what a container gets to stop.
     """
 
-    mode: Literal["enforce", "observe"] = "observe"
+    mode: Literal["enforce", "observe"] = "enforce"
     maximum: Count = 10
     keep_low: Count = 3
     keep_high: Count = 2
