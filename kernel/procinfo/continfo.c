@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+/* /proc/continfo_so1_<suffix>: the processes of containers, as JSON. */
+#include <linux/module.h>
+
+#include "so1_container.h"
+#include "so1_process.h"
+#include "so1_version.h"
+
+static char *suffix = "202300539";
+module_param(suffix, charp, 0444);
+MODULE_PARM_DESC(suffix, "end of the file's name: letters, digits, - and _, at most 32");
+
+static unsigned int gid;
+module_param(gid, uint, 0444);
+MODULE_PARM_DESC(gid, "group that may read the file");
+
+static struct proc_dir_entry *entry;
+
+static int so1_render(struct so1_document *doc)
+{
+	struct task_struct *task;
+	char id[SO1_CONTAINER_ID];
+	struct sysinfo info;
+	pid_t tgid = 1;
+	int ret;
+
+	si_meminfo(&info);
+	ret = so1_reserve(doc, SO1_PROCESS_MAX);
+	if (ret)
+		return ret;
+	so1_put_literal(doc, "[");
+	for (; (task = so1_next_process(&tgid)); tgid++) {
+		/* Always room for one more process and the end of the document. */
+		ret = so1_reserve(doc, SO1_PROCESS_MAX);
+		if (!ret && so1_container_id(task, id)) {
+			if (doc->length > 1)
+				so1_put_literal(doc, ",");
+			so1_put_process(doc, task, tgid,
+					so1_kib(info.totalram, info.mem_unit), false);
+			so1_put_literal(doc, ",\"container_id\":\"");
+			so1_put(doc, id, sizeof(id));
+			so1_put_literal(doc, "\"}");
+		}
+		put_task_struct(task);
+		ret = ret ?: so1_breathe();
+		if (ret)
+			return ret;
+	}
+	so1_put_literal(doc, "]\n");
+	return 0;
+}
+
+static int __init continfo_init(void)
+{
+	return so1_document_create("continfo_so1_", suffix, gid, &entry);
+}
+
+static void __exit continfo_exit(void)
+{
+	proc_remove(entry);
+}
+
+module_init(continfo_init);
+module_exit(continfo_exit);
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("SO1");
+MODULE_DESCRIPTION("The processes of containers as JSON under /proc");
+MODULE_VERSION(SO1_PROCINFO_VERSION);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A JSON document as a file under /proc.
+ *
+ * The document is rendered whole by the read at offset 0 and kept with the
+ * open file; reads at other offsets are served from it. So it is one
+ * consistent snapshot whatever the sizes and the order of the reads, the walk
+ * over the processes happens once, and one read() returns all of it.
+ *
+ * Everything is static: sysinfo.ko and continfo.ko each stand alone.
+ */
+#ifndef SO1_DOCUMENT_H
+#define SO1_DOCUMENT_H
+
+#include <linux/ctype.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/nls.h>
+#include <linux/proc_fs.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uidgid.h>
+#include <linux/user_namespace.h>
+
+#define SO1_DOCUMENT_FIRST	SZ_64K
+/* Some 200,000 processes; beyond it a read fails with EFBIG. */
+#define SO1_DOCUMENT_MAX	SZ_64M
+
+struct so1_document {
+	struct mutex lock;	/* serializes the readers of one open file */
+	char *text;
+	size_t size;		/* allocated */
+	size_t length;		/* written */
+};
+
+/*
+ * Makes room for @more bytes. On success that many may be written at
+ * text + length without another check.
+ */
+static int so1_reserve(struct so1_document *doc, size_t more)
+{
+	size_t size = doc->size ?: SO1_DOCUMENT_FIRST;
+	char *text;
+
+	if (doc->size - doc->length >= more)
+		return 0;
+	while (size - doc->length < more)
+		size *= 2;
+	if (size > SO1_DOCUMENT_MAX)
+		return -EFBIG;
+	text = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+	if (!text)
+		return -ENOMEM;
+	if (doc->length)
+		memcpy(text, doc->text, doc->length);
+	kvfree(doc->text);
+	doc->text = text;
+	doc->size = size;
+	return 0;
+}
+
+/* The writers below need room that so1_reserve() has made. */
+
+static void so1_put(struct so1_document *doc, const char *text, size_t length)
+{
+	memcpy(doc->text + doc->length, text, length);
+	doc->length += length;
+}
+
+#define so1_put_literal(doc, literal) so1_put(doc, literal, sizeof(literal) - 1)
+
+/* A decimal number; vsnprintf() would be most of the cost of a document. */
+static void so1_put_u64(struct so1_document *doc, u64 value)
+{
+	char digits[20];
+	int at = sizeof(digits);
+
+	do {
+		digits[--at] = '0' + value % 10;
+		value /= 10;
+	} while (value);
+	so1_put(doc, digits + at, sizeof(digits) - at);
+}
+
+#define so1_put_field(doc, key, value) do {				\
+	so1_put_literal(doc, ",\"" key "\":");				\
+	so1_put_u64(doc, value);					\
+} while (0)
+
+/* The longest that so1_put_string() makes of one byte: \\xNN. */
+#define SO1_ESCAPE_MAX 6
+
+/*
+ * The inside of a JSON string. A backslash is doubled and a byte that is not
+ * part of valid UTF-8 becomes \xNN, and only then is the text escaped as JSON:
+ * the document is valid UTF-8 without lone surrogates, and the bytes can be
+ * had back.
+ */
+static void so1_put_string(struct so1_document *doc, const char *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	int left = strlen(text);
+
+	while (left) {
+		u8 byte = *text;
+		unicode_t rune;
+		int used;
+
+		if (byte == '\\') {
+			so1_put_literal(doc, "\\\\\\\\");
+			used = 1;
+		} else if (byte == '"') {
+			so1_put_literal(doc, "\\\"");
+			used = 1;
+		} else if (byte < 0x20 || byte == 0x7f) {
+			so1_put_literal(doc, "\\u00");
+			so1_put(doc, &hex[byte >> 4], 1);
+			so1_put(doc, &hex[byte & 15], 1);
+			used = 1;
+		} else {
+			used = utf8_to_utf32(text, left, &rune);
+			if (used > 0) {
+				so1_put(doc, text, used);
+			} else {
+				so1_put_literal(doc, "\\\\x");
+				so1_put(doc, &hex[byte >> 4], 1);
+				so1_put(doc, &hex[byte & 15], 1);
+				used = 1;
+			}
+		}
+		text += used;
+		left -= used;
+	}
+}
+
+/* Each module renders its own document. */
+static int so1_render(struct so1_document *doc);
+
+static int so1_document_open(struct inode *inode, struct file *file)
+{
+	struct so1_document *doc = kzalloc(sizeof(*doc), GFP_KERNEL_ACCOUNT);
+
+	if (!doc)
+		return -ENOMEM;
+	mutex_init(&doc->lock);
+	file->private_data = doc;
+	return 0;
+}
+
+static ssize_t so1_document_read(struct file *file, char __user *to,
+				 size_t count, loff_t *at)
+{
+	struct so1_document *doc = file->private_data;
+	ssize_t ret = mutex_lock_killable(&doc->lock);
+
+	if (ret)
+		return ret;
+	if (*at == 0 || !doc->length) {
+		doc->length = 0;
+		ret = so1_render(doc);
+		if (ret)
+			doc->length = 0;
+	}
+	if (!ret)
+		ret = simple_read_from_buffer(to, count, at, doc->text,
+					      doc->length);
+	mutex_unlock(&doc->lock);
+	return ret;
+}
+
+static int so1_document_release(struct inode *inode, struct file *file)
+{
+	struct so1_document *doc = file->private_data;
+
+	kvfree(doc->text);
+	kfree(doc);
+	return 0;
+}
+
+static const struct proc_ops so1_document_ops = {
+	.proc_open = so1_document_open,
+	.proc_read = so1_document_read,
+	.proc_lseek = default_llseek,
+	.proc_release = so1_document_release,
+};
+
+/* Creates /proc/<prefix><suffix>, 0440, root and @gid. */
+static int so1_document_create(const char *prefix, const char *suffix,
+			       unsigned int gid, struct proc_dir_entry **entry)
+{
+	kgid_t group = make_kgid(&init_user_ns, gid);
+	char name[64];
+	size_t i, length = strlen(suffix);
+
+	if (length < 1 || length > 32 || !gid_valid(group))
+		return -EINVAL;
+	for (i = 0; i < length; i++)
+		if (!isascii(suffix[i]) ||
+		    (!isalnum(suffix[i]) && suffix[i] != '_' && suffix[i] != '-'))
+			return -EINVAL;
+	snprintf(name, sizeof(name), "%s%s", prefix, suffix);
+	*entry = proc_create(name, 0440, NULL, &so1_document_ops);
+	if (!*entry)
+		return -ENOMEM;
+	proc_set_user(*entry, GLOBAL_ROOT_UID, group);
+	return 0;
+}
+
+#endif

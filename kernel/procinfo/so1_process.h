@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* One process as a JSON object, and the walk over all of them. */
+#ifndef SO1_PROCESS_H
+#define SO1_PROCESS_H
+
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/sched.h>
+#include <linux/sched/cputime.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/timekeeping.h>
+
+#include "so1_document.h"
+
+/* Keys, eleven numbers, a name of escapes only, a container's id. */
+#define SO1_PROCESS_MAX 1024
+
+/*
+ * Takes a reference on the first thread group whose id is @tgid or above, and
+ * sets @tgid to that id. Only this step holds RCU, never the walk.
+ */
+static struct task_struct *so1_next_process(pid_t *tgid)
+{
+	struct task_struct *task = NULL;
+	struct pid *pid;
+
+	rcu_read_lock();
+	while ((pid = find_ge_pid(*tgid, &init_pid_ns))) {
+		*tgid = pid_nr(pid);
+		task = pid_task(pid, PIDTYPE_TGID);
+		if (task) {
+			get_task_struct(task);
+			break;
+		}
+		++*tgid;
+	}
+	rcu_read_unlock();
+	return task;
+}
+
+/* The kernel's number without the flags that only the scheduler reads. */
+static unsigned int so1_state(struct task_struct *task)
+{
+	unsigned int index = task_state_index(task);
+
+	if (index == ilog2(TASK_REPORT_IDLE) + 1)
+		return TASK_IDLE;
+	return index ? BIT(index - 1) : TASK_RUNNING;
+}
+
+struct so1_memory {
+	unsigned long rss;	/* KiB */
+	unsigned long vsz;	/* KiB */
+};
+
+/*
+ * task_lock() keeps task->mm from going away, so no reference is needed whose
+ * dropping might tear the address space down in the reader's context.
+ */
+static bool so1_task_memory(struct task_struct *task, struct so1_memory *memory)
+{
+	struct mm_struct *mm;
+
+	task_lock(task);
+	mm = task->flags & PF_KTHREAD ? NULL : task->mm;
+	if (mm) {
+		memory->rss = get_mm_rss(mm) << (PAGE_SHIFT - 10);
+		memory->vsz = READ_ONCE(mm->total_vm) << (PAGE_SHIFT - 10);
+	}
+	task_unlock(task);
+	return mm;
+}
+
+static struct so1_memory so1_memory(struct task_struct *task)
+{
+	struct so1_memory memory = {};
+	struct task_struct *thread;
+
+	if (so1_task_memory(task, &memory) || task->flags & PF_KTHREAD)
+		return memory;
+	/* The first thread has exited; the others still have the memory. */
+	rcu_read_lock();
+	for_each_thread(task, thread)
+		if (so1_task_memory(thread, &memory))
+			break;
+	rcu_read_unlock();
+	return memory;
+}
+
+/*
+ * User and system time of all threads, those that have exited too. The
+ * kernel's own figure, thread_group_cputime(), is not for modules; its sum of
+ * user and system time is this run time, split.
+ */
+static u64 so1_cpu_ns(struct task_struct *task)
+{
+	struct signal_struct *sig = task->signal;
+	struct task_struct *thread;
+	unsigned int seq;
+	u64 sum;
+	int tries = 0;
+
+	rcu_read_lock();
+	do {
+		seq = read_seqbegin(&sig->stats_lock);
+		sum = READ_ONCE(sig->sum_sched_runtime);
+		for_each_thread(task, thread)
+			sum += READ_ONCE(thread->se.sum_exec_runtime);
+		/* A process that loses threads all the time is not worth a livelock. */
+	} while (read_seqretry(&sig->stats_lock, seq) && ++tries < 8);
+	rcu_read_unlock();
+	return sum;
+}
+
+static pid_t so1_ppid(struct task_struct *task)
+{
+	pid_t ppid;
+
+	rcu_read_lock();
+	ppid = task_tgid_nr(rcu_dereference(task->real_parent));
+	rcu_read_unlock();
+	return ppid;
+}
+
+/*
+ * Writes the object of one process, without the closing brace. @total_ram is
+ * in KiB. Room for SO1_PROCESS_MAX must be there.
+ */
+static void so1_put_process(struct so1_document *doc, struct task_struct *task,
+			    pid_t tgid, unsigned long total_ram, bool with_state)
+{
+	struct so1_memory memory = so1_memory(task);
+	u64 cpu_ns = so1_cpu_ns(task);
+	u64 now = ktime_get_boottime_ns();
+	u64 start = task->start_boottime;
+	char comm[TASK_COMM_LEN];
+
+	get_task_comm(comm, task);
+	so1_put_literal(doc, "{\"pid\":");
+	so1_put_u64(doc, tgid);
+	so1_put_field(doc, "ppid", so1_ppid(task));
+	so1_put_field(doc, "uid", from_kuid(&init_user_ns, task_uid(task)));
+	so1_put_literal(doc, ",\"name\":\"");
+	so1_put_string(doc, comm);
+	so1_put_literal(doc, "\"");
+	if (with_state)
+		so1_put_field(doc, "state", so1_state(task));
+	so1_put_field(doc, "threads", get_nr_threads(task));
+	so1_put_field(doc, "rss", memory.rss);
+	so1_put_field(doc, "vsz", memory.vsz);
+	so1_put_field(doc, "mem_percent",
+		      total_ram ? memory.rss * 100 / total_ram : 0);
+	so1_put_field(doc, "cpu",
+		      now > start ? div64_u64(cpu_ns, div64_u64(now - start, 100) ?: 1) : 0);
+	so1_put_field(doc, "start_ns", start);
+	so1_put_field(doc, "cpu_ns", cpu_ns);
+}
+
+static unsigned long so1_kib(unsigned long pages, unsigned int unit)
+{
+	return (u64)pages * unit >> 10;
+}
+
+/* Between two processes: let others run, and a killed reader go. */
+static int so1_breathe(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+#endif
