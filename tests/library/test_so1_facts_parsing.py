@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import so1_facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONTAINER = "5b" * 32
 
@@ -125,6 +128,14 @@ def test_what_is_not_json_is_said(content: bytes, complaint: str) -> None:
     with pytest.raises(so1_facts.FormatError) as caught:
         so1_facts.parse_json(content)
     assert str(caught.value).startswith(complaint)
+
+
+def test_a_file_may_be_as_long_as_the_limit_and_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(b"x" * 100)
+    assert so1_facts.read_bounded(path, 100) == b"x" * 100
+    with pytest.raises(so1_facts.FormatError, match="longer than 99 bytes"):
+        so1_facts.read_bounded(path, 99)
 
 
 def test_a_number_of_a_million_digits_is_refused() -> None:
