@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Every linter; the first complaint fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "lint: ruff"
+ruff check -q --config python/pyproject.toml python library lab
+ruff format -q --check --config python/pyproject.toml python library lab
+echo "lint: mypy"
+(cd python && mypy --no-error-summary)
+echo "lint: shellcheck"
+git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck
+echo "lint: yamllint"
+yamllint --strict .
+echo "lint: ansible-lint"
+ansible-lint -q --offline --profile production
+for headers in /lib/modules/*-cloud-amd64/build; do
+    echo "lint: W=1 and sparse against $headers"
+    work=$(mktemp -d)
+    cp kernel/procinfo/* "$work"
+    if make -s -C "$work" KDIR="$headers" W=1 C=2 2>&1 | grep -E 'warning|error'; then
+        exit 1
+    fi
+    rm -rf "$work"
+done
