@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What `so1 …` can do."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Which containers stay: a pure plan, and the act."""

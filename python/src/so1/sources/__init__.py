@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""Where a snapshot comes from: the kernel modules where they are loaded, else /proc itself."""
+
+from pathlib import Path
+from typing import Literal
+
+from so1.model import Snapshot
+from so1.sources import kernel, procfs
+from so1.sources.error import SourceError
+
+__all__ = ["SourceError", "take"]
+
+
+def take(
+    source: Literal["auto", "module", "procfs"], suffix: str, proc: Path = Path("/proc")
+) -> Snapshot:
+    """Take a snapshot of the host; `auto` falls back to /proc where the modules cannot be read.
+
+    Raises SourceError where the wanted source gives none.
+    """
+    if source == "procfs" or (source == "auto" and not kernel.available(suffix, proc)):
+        return procfs.take()
+    return kernel.take(suffix, proc)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Snapshots from the kernel modules: one read and one decode for each of the two files."""
+
+import os
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+
+from so1.model import Process, Snapshot
+from so1.sources.error import SourceError
+
+
+class _SysInfo(msgspec.Struct, frozen=True):
+    total_ram: int
+    free_ram: int
+    used_ram: int
+    processes: list[Process]
+
+
+_sysinfo = msgspec.json.Decoder(_SysInfo)
+_continfo = msgspec.json.Decoder(list[Process])
+_READ = 1 << 20
+
+
+def _paths(suffix: str, proc: Path) -> tuple[Path, Path]:
+    return proc / f"sysinfo_so1_{suffix}", proc / f"continfo_so1_{suffix}"
+
+
+def available(suffix: str, proc: Path) -> bool:
+    """Whether both files are there and readable."""
+    return all(os.access(path, os.R_OK) for path in _paths(suffix, proc))
+
+
+def _read(path: Path) -> bytes:
+    """Read a document whole; the kernel serves it from one snapshot however often we read."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read ({error.strerror}); load the kernel modules,"
+            " or be a member of the group so1"
+        ) from error
+    try:
+        parts = []
+        while part := os.read(file, _READ):
+            parts.append(part)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(file)
+    return b"".join(parts)
+
+
+def take(suffix: str, proc: Path = Path("/proc")) -> Snapshot:
+    """Read both files.
+
+    Raises SourceError where one is missing, unreadable or not what the modules write.
+    """
+    host_path, containers_path = _paths(suffix, proc)
+    taken_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    try:
+        host = _sysinfo.decode(_read(host_path))
+        contained = _continfo.decode(_read(containers_path))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"{proc} holds a document that is not SO1's: {error}") from error
+    by_container: dict[str, list[Process]] = defaultdict(list)
+    for process in contained:
+        if process.container_id:
+            by_container[process.container_id].append(process)
+    return Snapshot(
+        source="module",
+        taken_ns=taken_ns,
+        total_ram=host.total_ram,
+        free_ram=host.free_ram,
+        used_ram=host.used_ram,
+        processes=host.processes,
+        by_container=dict(by_container),
+    )
