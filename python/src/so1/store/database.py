@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The database file: opening, upgrading, one transaction a tick, and pruning."""
 
+import contextlib
+import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +23,10 @@ _TABLES = (
 )
 _PRUNE_ROWS = 5_000
 """Rows deleted from a table in one tick at most, so that pruning never delays the next."""
+_PRUNE_TICKS = 10
+"""Ticks that a file which is too large gives up for each new one."""
+_VACUUM_PAGES = 2_000
+"""Free pages given back to the file system in one tick at most."""
 
 
 class DatabaseError(Exception):
@@ -61,6 +67,13 @@ def _insert(table: str) -> str:
 _INSERT = {table: _insert(table) for table in _TABLES}
 
 
+def _event_row(e: Event) -> tuple[object, ...]:
+    return (
+        *(e.timestamp, e.kind, e.outcome, e.container_id, e.container_name, e.image),
+        *(e.class_, e.ram_usage, e.cpu_usage, e.rule, e.detail, e.recreate),
+    )
+
+
 def _migrations() -> list[tuple[int, str]]:
     folder = resources.files("so1.store") / "migrations"
     return sorted(
@@ -68,6 +81,10 @@ def _migrations() -> list[tuple[int, str]]:
         for file in folder.iterdir()
         if file.name.endswith(".sql")
     )
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
 
 
 class Database:
@@ -86,24 +103,68 @@ class Database:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise DatabaseError(f"{path} cannot be opened: {error}") from error
-            self.moved_to = path.with_name(f"{path.name}.corrupt-{time.time_ns() // 1_000_000}")
+            self._move_aside()
+
+    def _move_aside(self) -> None:
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns() // 1_000_000}")
+        try:
             for end in ("", "-wal", "-shm"):
-                part = path.with_name(path.name + end)
+                part = self.path.with_name(self.path.name + end)
                 if part.exists():
-                    part.rename(self.moved_to.with_name(self.moved_to.name + end))
+                    part.rename(aside.with_name(aside.name + end))
             self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise DatabaseError(
+                f"{self.path} is damaged and cannot be replaced: {error}"
+            ) from error
+        self.moved_to = aside
+
+    def replace(self) -> None:
+        """Move the file aside, as it turned out to be damaged, and start a new one.
+
+        Raises DatabaseError where that cannot be done.
+        """
+        self._connection.close()
+        self._move_aside()
 
     def _open(self) -> None:
+        # SQLite gives -wal and -shm the mode of the database: readable by the group, like it.
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o640))
         self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=10)
-        # A write-ahead log: readers never wait for the writer, nor it for them.
-        self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute("PRAGMA journal_size_limit = 16777216")
-        if self._connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        try:
+            self._prepare()
+        except BaseException:
             self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # A write-ahead log: readers never wait for the writer, nor it for them.
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = NORMAL")
+        execute("PRAGMA journal_size_limit = 16777216")
+        if execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("the file is damaged")
         self._migrate()
+        if execute("PRAGMA auto_vacuum").fetchone() == (0,):
+            # A database from before: only a rewrite lets its file shrink. Without the room for one
+            # it stays as it is, and what is pruned is used again.
+            with contextlib.suppress(sqlite3.OperationalError):
+                execute("VACUUM")
+
+    def close(self) -> None:
+        """Close the file and leave its -wal and -shm in place.
+
+        The last to close would remove them, and a reader that may not write into the directory
+        could not open the database until the daemon is back. So a connection that cannot remove
+        anything is the last.
+        """
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(_read_only(self.path)) as last:
+            last.execute("SELECT 1 FROM metrics LIMIT 1").fetchall()
+            self._connection.close()
+        self._connection.close()
 
     def _migrate(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -120,56 +181,68 @@ class Database:
                     f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
                 )
 
-    def write(self, tick: Tick) -> None:
+    def write_tick(self, tick: Tick) -> None:
         """Write a tick, all of it or nothing.
 
         Raises sqlite3.Error where it cannot be written (a full disk, say); nothing is then kept.
         """
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction() as connection:
             connection.execute(_INSERT["metrics"], (tick.timestamp, *tick.metrics))
             for table in ("container_stats", "process_stats", "container_totals", "process_states"):
                 rows = getattr(tick, table)
                 connection.executemany(_INSERT[table], ((tick.timestamp, *row) for row in rows))
-            self._write_events(tick.events)
-            connection.execute("COMMIT")
+            connection.executemany(_INSERT["events"], map(_event_row, tick.events))
+
+    def add_events(self, events: Iterable[Event]) -> None:
+        """Write events that belong to no tick, all or none.
+
+        Raises sqlite3.Error where they cannot be written.
+        """
+        with self._transaction() as connection:
+            connection.executemany(_INSERT["events"], map(_event_row, events))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            # On a full disk SQLite may have rolled back by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
 
-    def _write_events(self, events: Iterable[Event]) -> None:
-        self._connection.executemany(
-            _INSERT["events"],
-            (
-                (
-                    *(e.timestamp, e.kind, e.outcome, e.container_id, e.container_name, e.image),
-                    *(e.class_, e.ram_usage, e.cpu_usage, e.rule, e.detail, e.recreate),
-                )
-                for e in events
-            ),
-        )
-
     def prune(self, before: int, max_bytes: int) -> None:
-        """Delete some of what is older than `before` (epoch ms), or the oldest of a large file."""
-        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
-        (unused,) = self._connection.execute("PRAGMA freelist_count").fetchone()
-        (page,) = self._connection.execute("PRAGMA page_size").fetchone()
-        for table in _TABLES:
-            limit = before
-            if (pages - unused) * page > max_bytes * 0.9:
-                row = self._connection.execute(
-                    f"SELECT timestamp FROM {table} ORDER BY timestamp LIMIT 1 OFFSET ?",  # noqa: S608
-                    (_PRUNE_ROWS,),
-                ).fetchone()
-                limit = max(before, row[0] if row else before)
-            self._connection.execute(
-                f"DELETE FROM {table} WHERE rowid IN"  # noqa: S608 - constants
-                f" (SELECT rowid FROM {table} WHERE timestamp < ? ORDER BY timestamp LIMIT ?)",
-                (limit, _PRUNE_ROWS),
-            )
-        self._connection.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+        """Delete some of what is older than `before` (epoch ms), or the oldest of a large file.
+
+        Raises sqlite3.Error where that cannot be written.
+        """
+        execute = self._connection.execute
+        if self.size() > max_bytes * 0.9:
+            (oldest,) = execute(
+                "SELECT max(timestamp) FROM"
+                " (SELECT timestamp FROM metrics ORDER BY timestamp LIMIT ?)",
+                (_PRUNE_TICKS,),
+            ).fetchone()
+            before = max(before, oldest or 0)
+        with self._transaction():
+            for table in _TABLES:
+                execute(
+                    f"DELETE FROM {table} WHERE rowid IN"  # noqa: S608 - constants
+                    f" (SELECT rowid FROM {table} WHERE timestamp < ? ORDER BY timestamp LIMIT ?)",
+                    (before, _PRUNE_ROWS),
+                )
+        execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+
+    def size(self) -> int:
+        """Bytes of the file that hold something."""
+        values = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        pages, unused, page = values
+        return int((pages - unused) * page)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -178,7 +251,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     Raises DatabaseError where there is none or it may not be read.
     """
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        connection = _read_only(path)
         connection.execute("SELECT 1 FROM metrics LIMIT 1").fetchall()
     except sqlite3.Error as error:
         raise DatabaseError(

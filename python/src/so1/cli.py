@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""The command `so1`; what a subcommand needs is imported only when that one is called."""
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from so1 import __version__
+from so1.config import DEFAULT_PATH
+
+_COMMANDS = {
+    "daemon": "Watch this host until told to stop.",
+    "status": "Show whether the daemon runs, its last tick, and containers against the policy.",
+    "snapshot": "Show what runs now, as a table or as JSON.",
+    "report": "Summarise a period as a table, CSV or a web page.",
+    "config": "Check the configuration file.",
+}
+
+
+class _Lazy(click.Group):
+    """Knows its commands by name; the daemon must not load what only reports need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"so1.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="so1")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_PATH,
+    show_default=True,
+    envvar="SO1_CONFIG",
+    help="The configuration file.",
+)
+@click.pass_context
+def main(ctx: click.Context, path: Path) -> None:
+    """Watch a Docker host, keep its containers within policy, and tell its history.
+
+    Exit codes: 0 done, 1 it failed (one sentence on standard error says why), 2 wrong usage;
+    `so1 status` also 3, degraded.
+    """
+    ctx.obj = path

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+"""The loop: snapshot, plan, act, store; again every interval, whatever fails on the way."""
+
+import logging
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from so1 import sources, tick
+from so1.config import Config, ConfigError
+from so1.interval import Interval
+from so1.model import Container, ContainerUsage, Snapshot
+from so1.notify import Notifier
+from so1.store.database import Database, DatabaseError, Tick
+from so1.store.event import Event
+from so1.trouble import Troubles
+
+_log = logging.getLogger(__name__)
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_DAY_MS = 86_400_000
+_MIB = 1 << 20
+
+
+class Containers(Protocol):
+    """What the loop needs of Docker and of the governor."""
+
+    def running(self) -> list[Container]:
+        """List the running containers; may raise anything, in one sentence."""
+
+    def govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:
+        """Plan and act, and tell what was done."""
+
+    def classify(self, container: Container) -> str:
+        """Tell 'low' or 'high'."""
+
+
+class Daemon:
+    """Watches the host until a signal says stop."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        *,
+        containers: Callable[[Config], Containers],
+        reload: Callable[[], Config],
+        notifier: Notifier,
+        proc: Path = Path("/proc"),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take over the open database; `reload` reads the configuration again on SIGHUP."""
+        self._config = config
+        self._database = database
+        self._make_containers = containers
+        self._containers = containers(config)
+        self._reload = reload
+        self._notifier = notifier
+        self._proc = proc
+        self._clock = clock
+        self._interval = Interval()
+        self._troubles = Troubles(clock)
+        self._source: str | None = None
+        self._listed: list[Container] = []
+        psutil.cpu_percent()  # the first answer has nothing to compare with
+
+    def run(self) -> None:
+        """Tick until SIGTERM or SIGINT; SIGHUP reloads the configuration.
+
+        The signals are blocked and waited for: a tick under way is finished, the wait between two
+        ends at once.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            self._loop()
+        finally:
+            self._notifier.stopping()
+            self._stopped()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _loop(self) -> None:
+        self._troubles.happened("daemon", "done", "The daemon started.")
+        self._say_moved()
+        due = time.monotonic()
+        ready = False
+        while True:
+            self.tick()
+            if not ready:
+                ready = True
+                self._notifier.ready()
+            due += self._config.interval
+            late = time.monotonic() - due
+            if late > 0:
+                # Ticks that are late are left out: run one after the other they would only be
+                # the load that made them late.
+                missed = int(late // self._config.interval) + 1
+                _log.warning("a tick took too long; %d left out", missed)
+                due += missed * self._config.interval
+            if not self._wait(due):
+                return
+
+    def _wait(self, due: float) -> bool:
+        """Wait for the next tick; False where it is time to stop."""
+        watched = self._notifier.watchdog_seconds
+        while (left := due - time.monotonic()) > 0:
+            received = signal.sigtimedwait(_SIGNALS, min(left, watched / 3) if watched else left)
+            self._notifier.watchdog()
+            if received is None:
+                continue
+            if received.si_signo != signal.SIGHUP:
+                _log.info("stopping on %s", signal.Signals(received.si_signo).name)
+                return False
+            self._read_again()
+            due = min(due, time.monotonic() + self._config.interval)
+        # Whatever came while the tick ran, without a wait.
+        return not {signal.SIGTERM, signal.SIGINT} & signal.sigpending()
+
+    def _read_again(self) -> None:
+        self._notifier.reloading()
+        try:
+            config = self._reload()
+        except ConfigError as error:
+            detail = f"The configuration was not reloaded, the one before stays: {error}."
+            self._troubles.happened("config", "failed", detail, logging.ERROR)
+        else:
+            if config.store.path != self._config.store.path:
+                _log.warning("store.path takes effect at the next start")
+            self._config = config
+            self._containers = self._make_containers(config)
+            logging.getLogger().setLevel(config.log_level.upper())
+            self._troubles.happened("config", "done", "The configuration was reloaded.")
+        self._notifier.ready()
+
+    def _stopped(self) -> None:
+        self._troubles.happened("daemon", "done", "The daemon stopped.")
+        self._write_events()
+        self._database.close()
+
+    def tick(self) -> None:
+        """Do one round; nothing that fails in it ends the daemon."""
+        try:
+            self._round()
+        except Exception:  # noqa: BLE001 - logged, and the next round may do better
+            # A fault of ours: the journal gets the whole of it.
+            _log.exception("a tick failed")
+        self._notifier.watchdog()
+
+    def _round(self) -> None:
+        began = time.monotonic()
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return
+        now = self._clock()
+        percent = self._interval.percent
+        listed, answered = self._list(snapshot)
+        self._notifier.watchdog()
+        usages = tick.usages(listed, snapshot.by_container, percent)
+        events = self._govern(usages, now) if answered else []
+        self._notifier.watchdog()
+        strangers = tick.unknown(snapshot.by_container, listed)
+        rows = tick.build(
+            round(now * 1000),
+            snapshot,
+            usages + tick.usages(strangers, snapshot.by_container, percent),
+            percent,
+            self._containers.classify,
+            top=self._config.store.top_processes,
+            host_cpu=psutil.cpu_percent(),
+            events=[*self._troubles.events, *events],
+        )
+        self._write(rows, events)
+        took = (time.monotonic() - began) * 1000
+        self._notifier.status(
+            f"{len(snapshot.processes)} processes, {len(snapshot.by_container)} containers"
+            f" ({snapshot.source}), {took:.0f} ms"
+            + "".join(f"; {sentence}" for sentence in self._troubles.current)
+        )
+
+    def _snapshot(self) -> Snapshot | None:
+        wanted = self._config.snapshot
+        try:
+            snapshot = sources.take(wanted.source, wanted.suffix, self._proc)
+        except sources.SourceError as error:
+            self._troubles.begins("source", f"No snapshot: {error}.")
+            self._write_events()
+            return None
+        self._troubles.over("source", "Snapshots are taken again.")
+        if snapshot.source != self._source:
+            # Another source gives start times of another resolution: nothing can be compared.
+            self._interval = Interval()
+            self._troubles.happened(
+                "source", "done", f"Snapshots come from {_SOURCES[snapshot.source]}."
+            )
+            self._source = snapshot.source
+        self._interval.advance(snapshot)
+        return snapshot
+
+    def _list(self, snapshot: Snapshot) -> tuple[list[Container], bool]:
+        """List the running containers, and whether Docker said so.
+
+        Where it does not answer, what it said last stands, as far as the snapshot bears it out.
+        """
+        try:
+            self._listed = self._containers.running()
+        except Exception as error:  # noqa: BLE001 - metrics go on, whatever Docker does
+            self._troubles.begins("docker", f"Docker does not answer: {error}")
+            return [c for c in self._listed if c.id in snapshot.by_container], False
+        self._troubles.over("docker", "Docker answers again.")
+        return self._listed, True
+
+    def _govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:
+        try:
+            events = self._containers.govern(usages, now)
+        except Exception:  # noqa: BLE001 - the tick is written all the same
+            _log.exception("the governor failed")
+            return []
+        for event in events:
+            _log.info("%s %s %s: %s", event.kind, event.container_name, event.outcome, event.detail)
+        return events
+
+    def _write(self, rows: Tick, governed: list[Event]) -> None:
+        try:
+            self._database.write_tick(rows)
+        except sqlite3.DatabaseError as error:
+            # They are written with the first tick that can be.
+            self._troubles.events.extend(governed)
+            self._cannot_write(error)
+            return
+        self._troubles.events.clear()
+        self._troubles.over("database", "The database is written to again.")
+        store = self._config.store
+        oldest = rows.timestamp - round(store.retention_days * _DAY_MS)
+        try:
+            self._database.prune(oldest, store.max_mib * _MIB)
+        except sqlite3.DatabaseError as error:
+            self._cannot_write(error)
+
+    def _write_events(self) -> None:
+        try:
+            self._database.add_events(self._troubles.events)
+        except sqlite3.DatabaseError as error:
+            self._cannot_write(error)
+        else:
+            self._troubles.events.clear()
+
+    def _cannot_write(self, error: sqlite3.DatabaseError) -> None:
+        damaged = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+        if not getattr(error, "sqlite_errorname", "").startswith(damaged):
+            self._troubles.begins("database", f"The database cannot be written to: {error}.")
+            return
+        try:
+            self._database.replace()
+        except DatabaseError as failure:
+            self._troubles.begins("database", f"{failure}.")
+        else:
+            self._say_moved()
+
+    def _say_moved(self) -> None:
+        if self._database.moved_to:
+            detail = f"The database was damaged: it is kept as {self._database.moved_to}."
+            self._troubles.happened("database", "failed", detail, logging.ERROR)
+
+
+_SOURCES = {"module": "the kernel modules", "procfs": "/proc (the kernel modules are not in use)"}

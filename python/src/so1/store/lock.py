@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""One writer to a database: a lock file beside it, held as long as the daemon runs."""
+
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+# struct flock of 64-bit Linux: type, whence, start, length, pid.
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+class LockedError(Exception):
+    """Another daemon holds the lock; the message says which."""
+
+
+def _beside(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
+
+
+def hold(database: Path) -> int:
+    """Take the lock and return its file descriptor; the kernel frees it when the process ends.
+
+    Raises LockedError where another process holds it, OSError where there can be no lock file.
+    """
+    path = _beside(database)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(file)
+        raise LockedError(
+            f"another so1 daemon (pid {holder(database) or 'unknown'}) writes to {database};"
+            " stop that one first"
+        ) from error
+    return file
+
+
+def holder(database: Path) -> int | None:
+    """Tell the pid of the daemon that writes to the database, None where none does.
+
+    Only asks: a daemon that starts meanwhile is not in its way. Raises OSError where the lock file
+    may not be read.
+    """
+    try:
+        file = os.open(_beside(database), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    finally:
+        os.close(file)
+    return None if kind == fcntl.F_UNLCK else pid

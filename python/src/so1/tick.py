@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""From a snapshot to the rows of one tick; nothing here reads the host or writes to it."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from so1.model import Container, ContainerUsage, Process, Snapshot
+from so1.store.database import Tick
+from so1.store.event import Event
+
+_STATES = {
+    0: "running",
+    1: "sleeping",
+    2: "disk-sleep",
+    4: "stopped",
+    8: "traced",
+    16: "dead",
+    32: "zombie",
+    64: "parked",
+    1026: "idle",
+}
+SHORT_ID = 12
+"""How many digits of a container's id stand for its name where Docker did not tell one."""
+
+Percent = Callable[[Process], float]
+
+
+def state_name(state: int) -> str:
+    """Name the kernel's number; of several bits the lowest decides (258 is a disk sleep)."""
+    return _STATES.get(state) or _STATES.get(state & -state, "sleeping")
+
+
+def usages(
+    containers: Sequence[Container],
+    by_container: Mapping[str, Sequence[Process]],
+    percent: Percent,
+) -> list[ContainerUsage]:
+    """Join each running container to what its processes use, by its id."""
+    result = []
+    for container in containers:
+        processes = by_container.get(container.id, ())
+        result.append(
+            ContainerUsage(
+                container=container,
+                ram=sum(p.rss for p in processes),
+                cpu=sum(map(percent, processes)),
+                processes=len(processes),
+            )
+        )
+    return result
+
+
+def unknown(by_container: Mapping[str, object], known: Sequence[Container]) -> list[Container]:
+    """Stand-ins for the containers that the kernel sees and Docker did not list."""
+    listed = {c.id for c in known}
+    return [
+        Container(id=id_, name=id_[:SHORT_ID], image="", labels={}, started_at=0)
+        for id_ in by_container
+        if id_ not in listed
+    ]
+
+
+def _process_rows(
+    processes: Sequence[Process], percent: Percent, top: int
+) -> list[tuple[object, ...]]:
+    kept: Sequence[Process] = processes
+    others: list[Process] = []
+    if top and len(processes) > top:
+        largest = heapq.nlargest(top, processes, key=lambda p: p.rss)
+        busiest = heapq.nlargest(top, processes, key=percent)
+        chosen = {p.pid for p in (*largest, *busiest)}
+        kept = [p for p in processes if p.pid in chosen]
+        others = [p for p in processes if p.pid not in chosen]
+    rows: list[tuple[object, ...]] = [(p.pid, p.name, p.rss, round(percent(p))) for p in kept]
+    if others:
+        # The sums over the table stay those of the host.
+        ram, cpu = sum(p.rss for p in others), sum(map(percent, others))
+        rows.append((0, "(other)", ram, round(cpu)))
+    return rows
+
+
+def build(
+    timestamp: int,
+    snapshot: Snapshot,
+    measured: Sequence[ContainerUsage],
+    percent: Percent,
+    classify: Callable[[Container], str],
+    *,
+    top: int,
+    host_cpu: float,
+    events: Sequence[Event],
+) -> Tick:
+    """Lay out a tick's rows.
+
+    timestamp is Unix epoch milliseconds, host_cpu percent of all CPUs; top is how many processes
+    to keep by RAM and how many by CPU, 0 for all.
+    """
+    states = Counter(state_name(p.state) for p in snapshot.processes)
+    return Tick(
+        timestamp=timestamp,
+        metrics=(
+            *(snapshot.total_ram, snapshot.free_ram, snapshot.used_ram),
+            *(len(measured), len(snapshot.processes)),
+            sum(e.kind == "remove" and e.outcome == "done" for e in events),
+            *(snapshot.source, host_cpu),
+        ),
+        container_stats=[
+            (u.container.id, u.container.name, p.pid, p.name, p.rss, round(percent(p)))
+            for u in measured
+            for p in snapshot.by_container.get(u.container.id, ())
+        ],
+        process_stats=_process_rows(snapshot.processes, percent, top),
+        container_totals=[
+            (
+                *(u.container.id, u.container.name, u.container.image),
+                classify(u.container) if u.container.managed else "unmanaged",
+                *(u.processes, u.ram, u.cpu),
+            )
+            for u in measured
+        ],
+        process_states=sorted(states.items()),
+        events=events,
+    )
