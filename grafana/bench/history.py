@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""A history as the daemon would have written it, made up, of any length."""
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+MIGRATIONS = Path(__file__).parents[2] / "python/src/so1/store/migrations"
+INTERVAL_MS = 20_000
+CLASSES = ("low", "high", "unmanaged")
+STATES = ("running", "sleeping", "idle", "disk sleep", "zombie")
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """Make an empty database with the project's migrations."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = OFF")
+    for script in sorted(MIGRATIONS.glob("*.sql")):
+        connection.executescript(script.read_text(encoding="utf-8"))
+    return connection
+
+
+def _rows(tick: int, processes: int, chance: random.Random) -> Iterator[tuple[object, ...]]:
+    for pid in range(1, processes + 1):
+        yield tick, pid, f"process-{pid}", chance.randrange(100, 500_000), chance.randrange(100)
+
+
+def fill(
+    connection: sqlite3.Connection, *, end: int, ticks: int, processes: int, containers: int
+) -> None:
+    """Add `ticks` ticks, 20 seconds apart, the last at `end` (epoch ms)."""
+    chance = random.Random(539)  # noqa: S311 - the same history each time
+    for number in range(ticks):
+        now = end - (ticks - 1 - number) * INTERVAL_MS
+        used = chance.randrange(2_000_000, 7_000_000)
+        removed = int(number % 50 == 25)
+        connection.execute(
+            "INSERT INTO metrics (timestamp, total_ram, free_ram, used_ram, container_count,"
+            " process_count, deleted_count, source, cpu_usage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                now,
+                8_000_000,
+                8_000_000 - used,
+                used,
+                containers,
+                processes,
+                removed,
+                "module",
+                12.5,
+            ),
+        )
+        connection.executemany(
+            "INSERT INTO process_stats (timestamp, pid, name, ram_usage, cpu_usage)"
+            " VALUES (?, ?, ?, ?, ?)",
+            _rows(now, processes, chance),
+        )
+        connection.executemany(
+            "INSERT INTO process_states (timestamp, state, process_count) VALUES (?, ?, ?)",
+            [(now, state, processes // len(STATES)) for state in STATES],
+        )
+        generation = number // 90  # containers come and go: another ten every half an hour
+        totals = [
+            (
+                *(now, f"{generation * containers + index:064x}", f"so1-{generation}-{index}"),
+                *("alpine", CLASSES[index % 3], 2, chance.randrange(1_000, 90_000), 3.5),
+            )
+            for index in range(containers)
+        ]
+        connection.executemany(
+            "INSERT INTO container_totals (timestamp, container_id, container_name, image, class,"
+            " process_count, ram_usage, cpu_usage) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            totals,
+        )
+        connection.executemany(
+            "INSERT INTO container_stats (timestamp, container_id, container_name, pid,"
+            " process_name, ram_usage, cpu_usage) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(now, row[1], row[2], 1, "sleep", row[6], 3) for row in totals],
+        )
+        if removed:
+            connection.execute(
+                "INSERT INTO events (timestamp, kind, outcome, container_id, container_name, image,"
+                " class, ram_usage, cpu_usage, rule, detail, recreate)"
+                " VALUES (?, 'remove', 'done', ?, ?, 'alpine', 'low', 4096, 1.5, 'class',"
+                " 'Removed as the largest of its class.', 'docker run alpine')",
+                (now, "0" * 64, f"so1-{number}"),
+            )
+    connection.commit()

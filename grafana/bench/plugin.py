@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""What Grafana and the SQLite plugin do with a dashboard's queries, for the tests and the bench."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DASHBOARDS = Path(__file__).parents[1] / "dashboards"
+_MACRO = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>__\w+)")
+
+
+@dataclass(frozen=True)
+class StoredQuery:
+    """A query as a dashboard's JSON holds it; `place` says where."""
+
+    place: str
+    sql: str
+    query_type: str
+    time_columns: tuple[str, ...]
+    max_points: int
+    min_interval_ms: int
+
+
+def load(name: str) -> dict[str, Any]:
+    """Read `dashboards/NAME.json`."""
+    dashboard: dict[str, Any] = json.loads((DASHBOARDS / f"{name}.json").read_text())
+    return dashboard
+
+
+def _interval(text: str | None) -> int:
+    return int((text or "1s").removesuffix("s")) * 1_000
+
+
+def queries(dashboard: dict[str, Any]) -> Iterator[StoredQuery]:
+    """Every query of panels, annotations and query variables."""
+    title = dashboard["title"]
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            yield StoredQuery(
+                f"{title}: {panel['title']}",
+                target["rawQueryText"],
+                target["queryType"],
+                tuple(target["timeColumns"]),
+                int(panel.get("maxDataPoints") or 1_000),
+                _interval(panel.get("interval")),
+            )
+    for annotation in dashboard["annotations"]["list"]:
+        target = annotation["target"]
+        yield StoredQuery(
+            f"{title}: annotation {annotation['name']}",
+            target["rawQueryText"],
+            target["queryType"],
+            tuple(target["timeColumns"]),
+            1_000,
+            1_000,
+        )
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            yield StoredQuery(
+                f"{title}: variable {variable['name']}", variable["query"], "table", (), 1, 1_000
+            )
+
+
+def substitute(query: StoredQuery, dashboard: dict[str, Any], start: int, end: int) -> str:
+    """Fill in what Grafana fills in, for a time range in epoch milliseconds.
+
+    Raises KeyError where the query names a variable that there is not.
+    """
+    interval = max(query.min_interval_ms, (end - start) // query.max_points)
+    values: dict[str, str] = {
+        "__from": str(start),
+        "__to": str(end),
+        "__interval_ms": str(interval),
+        **{
+            variable["name"]: variable["current"]["value"]
+            for variable in dashboard["templating"]["list"]
+        },
+    }
+
+    def fill(match: re.Match[str]) -> str:
+        value: str = values[match["braced"] or match["bare"]]
+        if match["format"] == "sqlstring":
+            return "'" + value.replace("'", "''") + "'"
+        return value
+
+    return _MACRO.sub(fill, query.sql)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a database as the provisioned datasource does: for reading only."""
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2)

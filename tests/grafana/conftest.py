@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""The databases that the dashboards' queries are run against."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "grafana"))
+
+from bench import history  # noqa: E402 - after the path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known where these tests are run alone."""
+    config.addinivalue_line("markers", "engine: starts a Docker Engine of its own")
+
+
+@pytest.fixture(scope="session")
+def now() -> int:
+    """Epoch milliseconds at which both databases end."""
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory, now: int) -> Path:
+    path = tmp_path_factory.mktemp("filled") / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=180, processes=40, containers=9)
+    connection.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("fresh") / "metrics.db"
+    history.create(path).close()
+    return path

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""The committed dashboards are what the SDK builds, and everything a wall needs is in them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bench import plugin
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+GRAFANA = Path(__file__).parents[2] / "grafana"
+NAMES = ("system", "containers")
+
+
+@pytest.fixture(params=NAMES)
+def dashboard(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return plugin.load(request.param)
+
+
+def test_committed_dashboards_are_the_built_ones(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "generator", str(tmp_path)],
+        cwd=GRAFANA,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        check=True,
+        timeout=60,
+    )
+    for name in NAMES:
+        built = (tmp_path / f"{name}.json").read_text()
+        assert built == (GRAFANA / "dashboards" / f"{name}.json").read_text(), (
+            f"{name}.json is out of date: run `python -m generator` in grafana/"
+        )
+
+
+def lost(before: object, after: object, where: str = "") -> list[str]:
+    """Name what is not in `after` as it is in `before`; the SDK may add its defaults."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            part
+            for key, value in before.items()
+            for part in lost(value, after.get(key), f"{where}/{key}")
+        ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [p for b, a in zip(before, after, strict=True) for p in lost(b, a, where)]
+    return [] if before == after or before == [] else [where]
+
+
+def test_the_sdk_reads_them_back_without_loss(dashboard: dict[str, Any]) -> None:
+    register_default_plugins()
+    again = json.loads(JSONEncoder().encode(Dashboard.from_json(dashboard)))
+    for part in ("uid", "title", "time", "refresh", "links", "templating"):
+        assert again[part] == dashboard[part]
+    for before, after in zip(dashboard["panels"], again["panels"], strict=True):
+        # Targets are the plugin's own, which the SDK does not know.
+        assert lost({**before, "targets": []}, after) == []
+
+
+def test_identity_range_and_refresh(dashboard: dict[str, Any]) -> None:
+    assert dashboard["uid"] in {"so1-system", "so1-containers"}
+    assert dashboard["refresh"] == "20s"
+    assert dashboard["time"] == {"from": "now-1h", "to": "now"}
+    (other,) = {"so1-system", "so1-containers"} - {dashboard["uid"]}
+    assert [link["url"] for link in dashboard["links"]] == [f"/d/{other}"]
+
+
+def test_every_panel_says_what_it_shows(dashboard: dict[str, Any]) -> None:
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    for panel in dashboard["panels"]:
+        defaults = panel["fieldConfig"]["defaults"]
+        assert panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
+        assert defaults["unit"], panel["title"]
+        assert defaults["thresholds"]["steps"], panel["title"]
+        assert len(defaults["noValue"]) > len("No data"), panel["title"]
+
+
+def test_panels_do_not_overlap_and_leave_no_gap(dashboard: dict[str, Any]) -> None:
+    cells: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        at = panel["gridPos"]
+        own = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not own & cells, panel["title"]
+        cells |= own
+    assert len(cells) == 24 * (max(y for _, y in cells) + 1)
+
+
+def test_the_datasource_is_the_variable_everywhere(dashboard: dict[str, Any]) -> None:
+    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource"
+    assert variables["datasource"]["query"] == "frser-sqlite-datasource"
+    provisioned = yaml.safe_load((GRAFANA / "provisioning/datasources/so1.yaml").read_text())
+    (source,) = provisioned["datasources"]
+    assert variables["datasource"]["current"]["value"] == source["uid"]
+    users = [*dashboard["panels"], *dashboard["annotations"]["list"]]
+    targets = [t for panel in dashboard["panels"] for t in panel["targets"]]
+    targets += [annotation["target"] for annotation in dashboard["annotations"]["list"]]
+    for user in [*users, *targets]:
+        assert user["datasource"] == {"type": source["type"], "uid": "${datasource}"}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Every query of the dashboards runs, on history and on nothing, and gives what its panel needs."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import plugin
+
+HOUR_MS = 3_600_000
+ALL = [
+    pytest.param(dashboard, query, id=query.place)
+    for dashboard in (plugin.load("system"), plugin.load("containers"))
+    for query in plugin.queries(dashboard)
+]
+Rows = list[dict[str, Any]]
+
+
+def run(
+    path: Path, dashboard: dict[str, Any], query: plugin.StoredQuery, end: int, length: int
+) -> tuple[list[str], Rows]:
+    connection = plugin.connect(path)
+    try:
+        cursor = connection.execute(plugin.substitute(query, dashboard, end - length, end))
+        columns = [column[0] for column in cursor.description]
+        return columns, [dict(zip(columns, row, strict=True)) for row in cursor]
+    finally:
+        connection.close()
+
+
+def check_shape(query: plugin.StoredQuery, columns: list[str], rows: Rows) -> None:
+    """The plugin takes a column's type from its first value: it must be the same in all rows."""
+    assert len(set(columns)) == len(columns)
+    for column in columns:
+        kinds = {type(row[column]) for row in rows} - {type(None)}
+        assert len(kinds) <= 1, f"{column} holds {kinds}"
+    if query.query_type == "time series":
+        assert columns[0] == "time"
+        assert "time" in query.time_columns
+        times = [row["time"] for row in rows]
+        assert times == sorted(times), "the plugin refuses a time series out of order"
+        assert all(isinstance(time, int | float) for time in times)
+        text = [c for c in columns if any(isinstance(row[c], str) for row in rows)]
+        assert text in ([], ["name"])
+        if text:
+            assert len({(row["time"], row["name"]) for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("length", [HOUR_MS, 7 * 24 * HOUR_MS], ids=["hour", "week"])
+@pytest.mark.parametrize(("dashboard", "query"), ALL)
+def test_history(
+    filled: Path, now: int, dashboard: dict[str, Any], query: plugin.StoredQuery, length: int
+) -> None:
+    columns, rows = run(filled, dashboard, query, now, length)
+    assert rows
+    check_shape(query, columns, rows)
+    if "time" in columns:
+        # Seconds: milliseconds taken for them would lie thousands of years ahead.
+        assert all(
+            (now - length) / 1000 - length / 300_000 <= row["time"] <= now / 1000 + 1
+            for row in rows
+        )
+        assert len({row["time"] for row in rows}) <= 301
+    for row in rows:
+        assert all(value is not None for value in row.values()), row
+
+
+@pytest.mark.parametrize(("dashboard", "query"), ALL)
+def test_fresh_install(
+    fresh: Path, now: int, dashboard: dict[str, Any], query: plugin.StoredQuery
+) -> None:
+    """Nothing fails; a figure has its row, and what has none says so by the panel's noValue."""
+    columns, rows = run(fresh, dashboard, query, now, HOUR_MS)
+    panels = {f"{dashboard['title']}: {panel['title']}": panel for panel in dashboard["panels"]}
+    panel = panels.get(query.place)
+    if panel is not None and panel["type"] in {"stat", "gauge"}:
+        assert len(rows) == 1
+    else:
+        assert rows == []
+    check_shape(query, columns, rows)
+
+
+def figures(path: Path, now: int, name: str, title: str) -> Rows:
+    dashboard = plugin.load(name)
+    (query,) = [q for q in plugin.queries(dashboard) if q.place.endswith(f": {title}")]
+    return run(path, dashboard, query, now, HOUR_MS)[1]
+
+
+def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
+    connection = plugin.connect(filled)
+    (largest,) = connection.execute(
+        "SELECT MAX(ram_usage) FROM process_stats WHERE timestamp = ?", (now,)
+    ).fetchone()
+    connection.close()
+    assert figures(filled, now, "system", "Processes") == [{"processes": 40}]
+    assert figures(filled, now, "system", "CPU") == [{"cpu": 12.5}]
+    assert figures(filled, now, "system", "Source") == [{"source": "module"}]
+    assert figures(filled, now, "system", "Top processes by RAM")[0]["value"] == largest
+    assert figures(filled, now, "containers", "Class low") == [{"running": 3, "kept": 3}]
+    assert figures(filled, now, "containers", "Class high") == [{"running": 3, "kept": 2}]
+    assert figures(filled, now, "containers", "Unmanaged") == [{"unmanaged": 3}]
+    assert figures(filled, now, "containers", "Managed, of the maximum") == [{"managed": 60.0}]
+    assert len(figures(filled, now, "containers", "Containers")) == 9
+    removed = figures(filled, now, "containers", "Removed")[0]["removed"]
+    assert removed == len(figures(filled, now, "containers", "Governor and daemon events")) == 4
+
+
+def test_a_range_in_the_past_shows_the_past(filled: Path, now: int) -> None:
+    before = now - HOUR_MS // 2
+    first = figures(filled, before, "containers", "Containers")[0]["name"]
+    assert first.startswith("so1-0-")
+    assert figures(filled, now, "containers", "Containers")[0]["name"].startswith("so1-1-")
+
+
+def test_the_reader_cannot_write(filled: Path) -> None:
+    connection = plugin.connect(filled)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM metrics")
+    connection.close()
