@@ -17,3 +17,14 @@ def load(path: Path) -> config.Config:
         return config.load(path)
     except config.ConfigError as error:
         raise click.ClickException(str(error)) from error
+
+
+def load_or_default(path: Path) -> config.Config:
+    """Read the configuration, or take the defaults where the default file is not there.
+
+    So that what only looks works on a host where nothing is set up. Raises click.ClickException
+    where the file cannot be used, or one that was named is missing.
+    """
+    if path == config.DEFAULT_PATH and not path.exists():
+        return config.Config()
+    return load(path)

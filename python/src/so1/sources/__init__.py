@@ -22,7 +22,7 @@ def take(
     Raises SourceError where the wanted source gives none.
     """
     if source == "procfs" or (source == "auto" and not kernel.available(suffix, proc)):
-        return procfs.take()
+        return procfs.take(proc)
     try:
         return kernel.take(suffix, proc)
     except SourceError as error:
@@ -30,4 +30,4 @@ def take(
             raise
         # They were unloaded since we looked, or write what we do not know.
         _log.warning("falling back to /proc: %s", error)
-        return procfs.take()
+        return procfs.take(proc)

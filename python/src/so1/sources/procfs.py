@@ -25,9 +25,10 @@ _STATES = {
 _RUNTIME = re.compile(
     r"(?:(?:docker|libpod|cri-containerd|crio|nerdctl)-([0-9a-f]{64})\.scope|([0-9a-f]{64}))"
 )
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _ATTRIBUTES = [
     *("pid", "ppid", "uids", "name", "status", "num_threads"),
-    *("memory_info", "cpu_times", "create_time"),
+    *("memory_info", "cpu_times"),
 ]
 
 
@@ -61,18 +62,26 @@ def unescape(name: str) -> bytes:
     return re.sub(rb"\\(?:\\|x([0-9a-f]{2}))", original, name.encode())
 
 
-def _process(info: dict[str, object], boot: float, now_ns: int, total_ram: int) -> Process | None:
+def _start_ns(stat: bytes) -> int:
+    """Find the start in the text of /proc/PID/stat: the 22nd field, in clock ticks since boot.
+
+    psutil gives it as a time of day, which moves whenever the clock is set.
+    """
+    return int(stat.rpartition(b")")[2].split()[19]) * 1_000_000_000 // _CLOCK_TICKS
+
+
+def _process(info: dict[str, object], proc: Path, now_ns: int, total_ram: int) -> Process | None:
     pid = info["pid"]
     memory, times, uids = info["memory_info"], info["cpu_times"], info["uids"]
     if memory is None or times is None or uids is None:  # it exited meanwhile
         return None
-    start_ns = max(0, round((info["create_time"] - boot) * 1e9))  # type: ignore[operator]
-    cpu_ns = round((times.user + times.system) * 1e9)  # type: ignore[attr-defined]
-    rss = memory.rss // 1024  # type: ignore[attr-defined]
     try:
-        cgroups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace")
+        start_ns = _start_ns((proc / str(pid) / "stat").read_bytes())
+        cgroups = (proc / str(pid) / "cgroup").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    cpu_ns = round((times.user + times.system) * 1e9)  # type: ignore[attr-defined]
+    rss = memory.rss // 1024  # type: ignore[attr-defined]
     return Process(
         pid=pid,  # type: ignore[arg-type]
         ppid=info["ppid"],  # type: ignore[arg-type]
@@ -90,16 +99,18 @@ def _process(info: dict[str, object], boot: float, now_ns: int, total_ram: int) 
     )
 
 
-def take() -> Snapshot:
+def take(proc: Path = Path("/proc")) -> Snapshot:
     """Walk /proc; a process that exits meanwhile is left out."""
+    psutil.PROCFS_PATH = str(proc)
+    # What it remembers of a pid may be of a process that is gone.
+    psutil.process_iter.cache_clear()
     memory = psutil.virtual_memory()
     total, free = memory.total // 1024, memory.free // 1024
-    boot = psutil.boot_time()
     taken_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     processes = []
     by_container: dict[str, list[Process]] = defaultdict(list)
     for entry in psutil.process_iter(_ATTRIBUTES):
-        process = _process(entry.info, boot, taken_ns, total)
+        process = _process(entry.info, proc, taken_ns, total)
         if process:
             processes.append(process)
             if process.container_id:

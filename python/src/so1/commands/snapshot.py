@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""`so1 snapshot`."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import msgspec
+
+from so1 import sources
+from so1.commands import settings, tables
+from so1.config import Config
+from so1.interval import Interval
+from so1.model import Process, Snapshot
+from so1.printable import printable
+from so1.tick import SHORT_ID, state_name
+
+Percent = Callable[[Process], float]
+
+_PROCESS_KEYS: dict[str, Callable[[Process, Percent], object]] = {
+    "ram": lambda p, _: -p.rss,
+    "cpu": lambda p, percent: -percent(p),
+    "pid": lambda p, _: p.pid,
+    "name": lambda p, _: p.name,
+}
+
+
+def _take(settled: Config, over: float) -> tuple[Snapshot, Percent]:
+    wanted = settled.snapshot
+    try:
+        snapshot = sources.take(wanted.source, wanted.suffix)
+        if not over:
+            return snapshot, lambda process: float(process.cpu)
+        interval = Interval()
+        interval.advance(snapshot)
+        time.sleep(over)
+        snapshot = sources.take(wanted.source, wanted.suffix)
+    except sources.SourceError as error:
+        raise click.ClickException(str(error)) from error
+    interval.advance(snapshot)
+    return snapshot, interval.percent
+
+
+def _containers(snapshot: Snapshot, percent: Percent, sort: str) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = [
+        {
+            "container_id": id_,
+            "processes": len(processes),
+            "ram": sum(p.rss for p in processes),
+            "cpu": round(sum(map(percent, processes)), 1),
+            "first_process": min(processes, key=lambda p: p.start_ns).name,
+        }
+        for id_, processes in snapshot.by_container.items()
+    ]
+    if sort in ("ram", "cpu"):
+        return sorted(rows, key=lambda row: -float(str(row[sort])))
+    return sorted(rows, key=lambda row: str(row["container_id"]))
+
+
+@click.command()
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(list(_PROCESS_KEYS)),
+    default="ram",
+    show_default=True,
+    help="What comes first: the most RAM, the most CPU, the lowest pid or name.",
+)
+@click.option(
+    "--top", type=click.IntRange(min=0), default=20, show_default=True, help="How many; 0 for all."
+)
+@click.option("--containers", is_flag=True, help="Show containers instead of processes.")
+@click.option(
+    "--over",
+    type=click.FloatRange(min=0, max=3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Measure CPU over so long; 0 answers at once, with the average of each process's life.",
+)
+@click.pass_obj
+def command(path: Path, layout: str, sort: str, top: int, over: float, *, containers: bool) -> None:
+    """Show the processes or the containers that run now.
+
+    RAM is in KiB in JSON, CPU in percent of one CPU.
+
+    Exit codes: 0 shown, 1 no snapshot could be taken, 2 wrong usage.
+    """
+    snapshot, percent = _take(settings.load_or_default(path), over)
+    key = _PROCESS_KEYS[sort]
+    processes = sorted(snapshot.processes, key=lambda p: (key(p, percent), p.pid))
+    groups = _containers(snapshot, percent, sort)
+    total, found = len(processes), len(groups)
+    if top:
+        processes, groups = processes[:top], groups[:top]
+    inside = {p.key: id_ for id_, ps in snapshot.by_container.items() for p in ps}
+    if layout == "json":
+        body: dict[str, object] = {
+            "source": snapshot.source,
+            "total_ram": snapshot.total_ram,
+            "free_ram": snapshot.free_ram,
+            "used_ram": snapshot.used_ram,
+            "process_count": total,
+            "container_count": found,
+        }
+        if containers:
+            body["containers"] = groups
+        else:
+            body["processes"] = [
+                msgspec.to_builtins(p)
+                | {
+                    "cpu": round(percent(p), 1),
+                    "state": state_name(p.state),
+                    "container_id": inside.get(p.key),
+                }
+                for p in processes
+            ]
+        click.echo(json.dumps(body, indent=2))
+        return
+    click.echo(
+        f"{total} processes, {found} containers, {tables.mib(snapshot.used_ram)} of"
+        f" {tables.mib(snapshot.total_ram)} used, source {snapshot.source}"
+    )
+    if containers:
+        tables.show(
+            "",
+            ["CONTAINER", "PROCESSES", "RAM MiB", "CPU %", "FIRST PROCESS"],
+            (
+                (
+                    str(g["container_id"])[:SHORT_ID],
+                    g["processes"],
+                    int(str(g["ram"])) / 1024,
+                    g["cpu"],
+                    printable(str(g["first_process"])),
+                )
+                for g in groups
+            ),
+        )
+        return
+    tables.show(
+        "",
+        ["PID", "USER ID", "STATE", "THREADS", "RAM MiB", "CPU %", "NAME", "CONTAINER"],
+        (
+            (
+                *(p.pid, p.uid, state_name(p.state), p.threads, p.rss / 1024, percent(p), p.name),
+                inside.get(p.key, "")[:SHORT_ID],
+            )
+            for p in processes
+        ),
+    )

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""`so1 status`."""
+
+import contextlib
+import json
+import sqlite3
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from so1.commands import settings, tables
+from so1.config import Config
+from so1.sources import kernel
+from so1.store import lock
+from so1.store.database import DatabaseError, open_reader
+
+_DEGRADED = 3
+_LATE = 3
+"""A last tick older than so many intervals is a fault."""
+_EVENTS = 5
+
+
+def _daemon(store: Path, problems: list[str]) -> dict[str, object]:
+    try:
+        pid = lock.holder(store)
+    except OSError as error:
+        problems.append(
+            f"whether the daemon runs cannot be told: {store}.lock: {error.strerror};"
+            " be a member of the group so1"
+        )
+        return {"running": None, "pid": None}
+    if pid is None:
+        problems.append("the daemon does not run; start its service")
+    return {"running": pid is not None, "pid": pid}
+
+
+def _history(settled: Config, problems: list[str]) -> dict[str, object]:
+    store = Path(settled.store.path)
+    try:
+        with contextlib.closing(open_reader(store)) as connection:
+            return _last(connection, settled, store, problems)
+    except DatabaseError as error:
+        problems.append(str(error))
+    except sqlite3.Error as error:
+        problems.append(f"{store} cannot be read: {error}")
+    return {}
+
+
+def _last(
+    connection: sqlite3.Connection, settled: Config, store: Path, problems: list[str]
+) -> dict[str, object]:
+    sizes = (store, store.with_name(store.name + "-wal"))
+    found: dict[str, object] = {
+        "database": {
+            "path": str(store),
+            "bytes": sum(part.stat().st_size for part in sizes if part.exists()),
+            "ticks": connection.execute("SELECT count(*) FROM metrics").fetchone()[0],
+        },
+        "events": [
+            dict(row)
+            for row in connection.execute(
+                "SELECT timestamp, kind, outcome, container_name, rule, detail FROM events"
+                " ORDER BY id DESC LIMIT ?",
+                (_EVENTS,),
+            )
+        ],
+    }
+    row = connection.execute("SELECT * FROM metrics ORDER BY id DESC LIMIT 1").fetchone()
+    if row is None:
+        problems.append("there is no tick in the database yet")
+        return found
+    age = time.time() - row["timestamp"] / 1000
+    if age > _LATE * settled.interval:
+        problems.append(
+            f"the last tick is {age:.0f} s old, one is due every {settled.interval:g} s"
+        )
+    if row["source"] == "procfs" and settled.snapshot.source == "auto":
+        problems.append("the kernel modules are not in use, snapshots come from /proc")
+    classes = connection.execute(
+        "SELECT class, count(*) FROM container_totals WHERE timestamp = ? GROUP BY class",
+        (row["timestamp"],),
+    )
+    found["tick"] = {
+        **{key: row[key] for key in row.keys() if key != "id"},  # noqa: SIM118 - a sqlite3.Row
+        "age_seconds": round(age, 1),
+    }
+    found["containers"] = {"low": 0, "high": 0, "unmanaged": 0} | dict(map(tuple, classes))
+    return found
+
+
+def _show(report: dict[str, object], settled: Config) -> None:
+    daemon, policy = report["daemon"], settled.governor
+    assert isinstance(daemon, dict)  # noqa: S101 - for the type checker
+    state = {True: f"running (pid {daemon['pid']})", False: "not running", None: "unknown"}
+    lines = {
+        "daemon": state[daemon["running"]],
+        "kernel modules": "readable" if report["modules_readable"] else "not readable",
+    }
+    if isinstance(tick := report.get("tick"), dict):
+        lines["last tick"] = (
+            f"{tick['age_seconds']:.0f} s ago from {tick['source']}:"
+            f" {tick['process_count']} processes, {tick['container_count']} containers,"
+            f" {tables.mib(tick['used_ram'])} of {tables.mib(tick['total_ram'])} used"
+        )
+    if isinstance(database := report.get("database"), dict):
+        lines["database"] = (
+            f"{database['path']}, {database['bytes'] / 2**20:.1f} MiB"
+            f" of {settled.store.max_mib}, {database['ticks']} ticks"
+        )
+    if isinstance(containers := report.get("containers"), dict):
+        lines["containers"] = (
+            f"{containers['low']} low (keeps {policy.keep_low}),"
+            f" {containers['high']} high (keeps {policy.keep_high}),"
+            f" {containers['unmanaged']} not managed; at most {policy.maximum}"
+            f" managed, mode {policy.mode}"
+        )
+    for name, value in lines.items():
+        click.echo(f"{name + ':':16}{value}")
+    events = report.get("events")
+    if isinstance(events, list) and events:
+        tables.show(
+            "\nlast events",
+            ["TIME", "KIND", "OUTCOME", "CONTAINER", "DETAIL"],
+            (
+                (
+                    datetime.fromtimestamp(e["timestamp"] / 1000, UTC)
+                    .astimezone()
+                    .strftime("%Y-%m-%d %H:%M:%S"),
+                    *(e["kind"], e["outcome"], e["container_name"], e["detail"]),
+                )
+                for e in events
+            ),
+        )
+    problems = report["problems"]
+    assert isinstance(problems, list)  # noqa: S101 - for the type checker
+    for problem in problems:
+        click.echo(f"degraded: {problem}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.pass_obj
+def command(path: Path, *, as_json: bool) -> None:
+    """Show whether the daemon runs, its last tick, the containers and the last events.
+
+    Needs no root, but the group so1 where the database is not for everybody; what may not be seen
+    is named.
+
+    Exit codes: 0 all is well, 1 the configuration cannot be used, 2 wrong usage, 3 degraded (each
+    reason is a line).
+    """
+    settled = settings.load_or_default(path)
+    problems: list[str] = []
+    report: dict[str, object] = {
+        "daemon": _daemon(Path(settled.store.path), problems),
+        "modules_readable": kernel.available(settled.snapshot.suffix, Path("/proc")),
+        **_history(settled, problems),
+        "problems": problems,
+    }
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _show(report, settled)
+    if problems:
+        sys.exit(_DEGRADED)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""Tables in the terminal, of values that others chose."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from so1.printable import printable
+
+
+def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; numbers stand to the right, and text is never read as markup."""
+    kept = [tuple(row) for row in rows]
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, name in enumerate(columns):
+        numeric = bool(kept) and all(isinstance(row[index], int | float) for row in kept)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in kept:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        # In a pipe or a file a line may be as long as it needs.
+        console = Console(width=240)
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1f}" if isinstance(value, float) else printable(str(value))
+
+
+def mib(kib: float) -> str:
+    """Write KiB as MiB."""
+    return f"{kib / 1024:,.1f} MiB"
