@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""What several tests stand on: a tree like /proc with the modules' files, and processes in it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from so1.model import Process
+
+SUFFIX = "202300539"
+CONTAINER = "ab" * 32
+
+
+def process(pid: int, **changes: Any) -> dict[str, Any]:
+    """A process as the modules write it."""
+    return {
+        "pid": pid,
+        "ppid": 1,
+        "uid": 0,
+        "name": f"p{pid}",
+        "state": 1,
+        "threads": 1,
+        "rss": 100,
+        "vsz": 200,
+        "mem_percent": 0,
+        "cpu": 0,
+        "start_ns": pid * 1_000,
+        "cpu_ns": 0,
+    } | changes
+
+
+def typed(pid: int, **changes: Any) -> Process:
+    """The same, decoded."""
+    return Process(**process(pid, **changes))
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Callable[..., Path]:
+    """Write the modules' files into a tree and give its root."""
+
+    def write(
+        processes: list[dict[str, Any]], contained: list[dict[str, Any]] | None = None
+    ) -> Path:
+        root = tmp_path / "proc"
+        root.mkdir(exist_ok=True)
+        host = {"total_ram": 1000, "free_ram": 400, "used_ram": 600, "processes": processes}
+        (root / f"sysinfo_so1_{SUFFIX}").write_text(json.dumps(host))
+        (root / f"continfo_so1_{SUFFIX}").write_text(json.dumps(contained or []))
+        return root
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def _real_proc() -> Iterator[None]:
+    """psutil's root is its own global: each test leaves it as it was."""
+    yield
+    psutil.PROCFS_PATH = "/proc"

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from so1.sources import procfs
+
+ID = "0123456789abcdef" * 4
+OTHER = "fedcba9876543210" * 4
+
+_NAMED = """
+import ctypes, sys
+name = bytes.fromhex(sys.argv[1])
+ctypes.CDLL(None).prctl(15, name, 0, 0, 0)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "expected"),
+    [
+        (f"0::/system.slice/docker-{ID}.scope", ID),
+        (f"0::/machine.slice/libpod-{ID}.scope/container", ID),
+        (f"0::/kubepods.slice/pod1/cri-containerd-{ID}.scope", ID),
+        (f"0::/docker/{ID}", ID),
+        (f"0::/docker/{ID}/nested/{OTHER}", ID),
+        (f"0::/docker/{ID}/init.scope", ID),
+        ("0::/", None),
+        ("0::/system.slice/ssh.service", None),
+        (f"0::/system.slice/ssh.service/{ID}", None),
+        (f"0::/user.slice/user-1.slice/user@1.service/docker-{ID}.scope", None),
+        (f"0::/user.slice/session-1.scope/{ID}", None),
+        (f"0::/docker/{ID[:-1]}", None),
+        (f"0::/docker/{ID}0", None),
+        (f"0::/docker/{ID.upper()}", None),
+        (f"0::/evil-{ID}.scope", None),
+        ("", None),
+        ("garbage", None),
+        (f"12:pids:/docker/{ID}\n1:name=systemd:/docker/{ID}\n0::/", ID),
+        (f"1:name=systemd:/system.slice/x.service\n12:pids:/docker/{ID}", ID),
+    ],
+)
+def test_container_id(cgroups, expected):
+    assert procfs.container_id(cgroups) == expected
+
+
+@given(st.binary(max_size=15).filter(lambda raw: b"\0" not in raw))
+def test_names_can_be_recovered(raw):
+    written = procfs.escape(os.fsdecode(raw))
+    written.encode("utf-8")
+    assert procfs.unescape(written) == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "written"),
+    [
+        (b"a\xff", "a\\xff"),
+        (b"a\\xff", "a\\\\xff"),
+        (b"\\", "\\\\"),
+        (b"\xed\xa0\x80", "\\xed\\xa0\\x80"),
+        ("ñ".encode(), "ñ"),
+        (b"\xc3", "\\xc3"),
+        (b"\n", "\n"),
+    ],
+)
+def test_names_are_written_as_the_modules_do(raw, written):
+    assert procfs.escape(os.fsdecode(raw)) == written
+
+
+@pytest.mark.parametrize(
+    "raw", [b"plain", b"a) R 1 (b", b"\xff\xfe", b"n\nl", b"\\x41", "ñandú".encode(), b"f" * 15]
+)
+def test_a_process_with_a_hostile_name(raw):
+    with subprocess.Popen(
+        [sys.executable, "-c", _NAMED, raw.hex()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout
+        child.stdout.readline()
+        found = {p.pid: p for p in procfs.take().processes}[child.pid]
+        child.communicate()
+    assert procfs.unescape(found.name) == raw
+    assert found.ppid == os.getpid()
+
+
+def test_this_process_as_the_kernel_shows_it():
+    before = time.process_time_ns()
+    snapshot = procfs.take()
+    me = {p.pid: p for p in snapshot.processes}[os.getpid()]
+    after = time.process_time_ns()
+    status = dict(
+        line.split(":\t", 1)
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if "\t" in line
+    )
+    tick = 1e9 / os.sysconf("SC_CLK_TCK")
+    assert before - 2 * tick <= me.cpu_ns <= after + tick
+    assert me.uid == os.getuid()
+    assert me.threads == int(status["Threads"])
+    assert me.vsz == int(status["VmSize"].split()[0])
+    assert me.rss > 0
+    assert 0 < me.start_ns < snapshot.taken_ns
+    assert snapshot.used_ram == snapshot.total_ram - snapshot.free_ram
+    assert len({p.pid for p in snapshot.processes}) == len(snapshot.processes)
+
+
+def test_a_zombie_is_one():
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    found = {p.pid: p for p in procfs.take().processes}[child.pid]
+    child.wait()
+    assert (found.state, found.rss) == (32, 0)
+
+
+def test_processes_that_vanish_meanwhile_are_left_out():
+    churn = "i=0; while [ $i -lt 400 ]; do (:) & (:) & wait; i=$((i+1)); done"
+    rounds = 0
+    with subprocess.Popen(["sh", "-c", churn]) as shell:
+        while shell.poll() is None or not rounds:
+            assert os.getpid() in {p.pid for p in procfs.take().processes}
+            rounds += 1
+    assert rounds
+
+
+def test_containers_are_grouped(tmp_path):
+    # A tree of files stands for /proc: one process in a container, one outside.
+    (tmp_path / "stat").write_text("btime 1700000000\n")
+    (tmp_path / "meminfo").write_bytes(Path("/proc/meminfo").read_bytes())
+    own = Path(f"/proc/{os.getpid()}")
+    for pid, cgroup in ((11, f"0::/docker/{ID}\n"), (12, "0::/\n")):
+        folder = tmp_path / str(pid)
+        folder.mkdir()
+        for name in ("stat", "status", "statm", "cmdline"):
+            (folder / name).write_bytes((own / name).read_bytes())
+        (folder / "cgroup").write_text(cgroup)
+    (tmp_path / "13").mkdir()  # it exited between the listing and the look
+    snapshot = procfs.take(tmp_path)
+    assert sorted(p.pid for p in snapshot.processes) == [11, 12]
+    assert {id_: [p.pid for p in ps] for id_, ps in snapshot.by_container.items()} == {ID: [11]}

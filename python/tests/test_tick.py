@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+import pytest
+from conftest import CONTAINER, typed
+from hypothesis import given
+from hypothesis import strategies as st
+
+from so1 import tick
+from so1.model import Container, Snapshot
+from so1.store.event import Event
+
+
+def build(processes, by_container=None, containers=(), *, top=0, events=()):
+    by_container = by_container or {}
+    snapshot = Snapshot("module", 1, 1000, 400, 600, processes, by_container)
+    percent = lambda p: p.cpu_ns / 10  # noqa: E731
+    return tick.build(
+        77,
+        snapshot,
+        tick.usages(containers, by_container, percent),
+        percent,
+        lambda _: "low",
+        top=top,
+        host_cpu=12.5,
+        events=events,
+    )
+
+
+def container(id_=CONTAINER, **labels):
+    return Container(id=id_, name="web", image="alpine", labels=labels, started_at=0)
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (0, "running"),
+        (1, "sleeping"),
+        (2, "disk-sleep"),
+        (258, "disk-sleep"),
+        (4, "stopped"),
+        (8, "traced"),
+        (16, "dead"),
+        (32, "zombie"),
+        (64, "parked"),
+        (1026, "idle"),
+    ],
+)
+def test_states_have_the_kernels_names(number, name):
+    assert tick.state_name(number) == name
+
+
+processes = st.lists(
+    st.builds(
+        typed,
+        pid=st.integers(1, 10_000),
+        rss=st.integers(0, 10**6),
+        cpu_ns=st.integers(0, 1000),
+    ),
+    unique_by=lambda p: p.pid,
+    max_size=40,
+)
+
+
+@given(processes, st.integers(0, 12))
+def test_the_largest_and_the_busiest_are_kept_and_the_sums_stay(found, top):
+    rows = build(found, top=top).process_stats
+    kept = {pid for pid, *_ in rows if pid}
+    assert sum(ram for _, _, ram, _ in rows) == sum(p.rss for p in found)
+    assert abs(sum(cpu for *_, cpu in rows) - sum(p.cpu_ns for p in found) / 10) <= len(rows) / 2
+    assert len(kept) <= 2 * top or not top
+    if not top or len(found) <= top:
+        assert kept == {p.pid for p in found}
+        return
+    for size in (lambda p: p.rss, lambda p: p.cpu_ns):
+        left = max((size(p) for p in found if p.pid not in kept), default=0)
+        assert sum(size(p) >= left for p in found if p.pid in kept) >= top
+    assert sum(pid == 0 for pid, *_ in rows) == (len(kept) < len(found))
+
+
+def test_a_row_for_each_container_and_each_of_its_processes():
+    inside = [typed(1, rss=10, cpu_ns=44), typed(2, rss=20, cpu_ns=2)]
+    idle = container("cd" * 32)
+    managed = container(**{"so1.managed": "true"})
+    written = build(inside, {CONTAINER: inside}, [managed, idle])
+    assert written.container_totals == [
+        (CONTAINER, "web", "alpine", "low", 2, 30, pytest.approx(4.6)),
+        ("cd" * 32, "web", "alpine", "unmanaged", 0, 0, 0),
+    ]
+    assert written.container_stats == [
+        (CONTAINER, "web", 1, "p1", 10, 4),
+        (CONTAINER, "web", 2, "p2", 20, 0),
+    ]
+    assert written.metrics == (1000, 400, 600, 2, 2, 0, "module", 12.5)
+
+
+def test_only_what_was_removed_counts_as_deleted():
+    def event(kind, outcome):
+        return Event(timestamp=1, kind=kind, outcome=outcome, detail="x")
+
+    events = [
+        event("remove", "done"),
+        event("remove", "planned"),
+        event("remove", "failed"),
+        event("daemon", "done"),
+        event("remove", "done"),
+    ]
+    assert build([], events=events).metrics[5] == 2
+
+
+def test_states_are_counted():
+    found = [typed(1, state=0), typed(2, state=1), typed(3, state=1)]
+    assert build(found).process_states == [("running", 1), ("sleeping", 2)]
+
+
+def test_containers_docker_did_not_list_have_their_id_for_a_name():
+    (stranger,) = tick.unknown({CONTAINER: [], "cd" * 32: []}, [container("cd" * 32)])
+    assert (stranger.id, stranger.name, stranger.managed) == (CONTAINER, CONTAINER[:12], False)
