@@ -115,16 +115,6 @@ static u64 so1_cpu_ns(struct task_struct *task)
 	return sum;
 }
 
-static pid_t so1_ppid(struct task_struct *task)
-{
-	pid_t ppid;
-
-	rcu_read_lock();
-	ppid = task_tgid_nr(rcu_dereference(task->real_parent));
-	rcu_read_unlock();
-	return ppid;
-}
-
 /*
  * Writes the object of one process, without the closing brace. @total_ram is
  * in KiB. Room for SO1_PROCESS_MAX must be there.
@@ -141,7 +131,8 @@ static void so1_put_process(struct so1_document *doc, struct task_struct *task,
 	get_task_comm(comm, task);
 	so1_put_literal(doc, "{\"pid\":");
 	so1_put_u64(doc, tgid);
-	so1_put_field(doc, "ppid", so1_ppid(task));
+	/* 0 once the process is reaped: its parent may then be gone as well. */
+	so1_put_field(doc, "ppid", task_ppid_nr_ns(task, &init_pid_ns));
 	so1_put_field(doc, "uid", from_kuid(&init_user_ns, task_uid(task)));
 	so1_put_literal(doc, ",\"name\":\"");
 	so1_put_string(doc, comm);
