@@ -33,7 +33,7 @@ static bool so1_ends_with(const char *text, size_t length, const char *end)
 {
 	size_t tail = strlen(end);
 
-	return length > tail && !strcmp(text + length - tail, end);
+	return length >= tail && !strcmp(text + length - tail, end);
 }
 
 /*

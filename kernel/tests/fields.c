@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Every field against /proc/PID/stat and status, for processes in every state. */
+#include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "document.h"
+#include "tap.h"
+
+struct proc_says {
+	char comm[64], state;
+	int ppid, threads;
+	unsigned int uid;
+	long long rss, vsz, ticks, start;	/* KiB, KiB, clock ticks */
+};
+
+static char *slurp(const char *format, int pid)
+{
+	char path[64], *text = calloc(1, 8192);
+	int fd;
+
+	snprintf(path, sizeof(path), format, pid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, text, 8191) <= 0) {
+		free(text);
+		text = NULL;
+	}
+	close(fd);
+	return text;
+}
+
+static bool proc_read(int pid, struct proc_says *says)
+{
+	char *stat = slurp("/proc/%d/stat", pid), *status = slurp("/proc/%d/status", pid);
+	unsigned long long user, sys, start, vsz;
+	bool fine = stat && status;
+	const char *at;
+
+	memset(says, 0, sizeof(*says));
+	if (fine) {
+		char *end = strrchr(stat, ')');
+
+		*end = 0;
+		snprintf(says->comm, sizeof(says->comm), "%s", strchr(stat, '(') + 1);
+		fine = sscanf(end + 2, "%c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %d %*d %llu %llu",
+			      &says->state, &says->ppid, &user, &sys, &says->threads, &start, &vsz) == 7;
+		says->ticks = user + sys;
+		says->start = start;
+		says->vsz = vsz / 1024;
+		at = strstr(status, "\nVmRSS:");
+		says->rss = at ? atoll(at + 7) : 0;
+		at = strstr(status, "\nUid:");
+		says->uid = at ? strtoul(at + 5, NULL, 10) : 0;
+	}
+	free(stat);
+	free(status);
+	return fine;
+}
+
+static int state_number(char letter)
+{
+	static const char letters[] = "RSDTtXZPI";
+	static const int numbers[] = { 0, 1, 2, 4, 8, 16, 32, 64, 1026 };
+	const char *at = strchr(letters, letter);
+
+	return at ? numbers[at - letters] : -2;
+}
+
+/* Ticks are 10 ms; a running process moves on between the looks. */
+static bool near(long long a, long long b, long long by)
+{
+	return llabs(a - b) <= by;
+}
+
+static bool complain(int pid, const char *key, long long ours, long long theirs)
+{
+	printf("# pid %d %s: %lld, /proc says %lld\n", pid, key, ours, theirs);
+	return false;
+}
+
+#define CHECK(key, ours, theirs, by) do {				\
+	if (!near(ours, theirs, by))					\
+		fine = complain(pid, key, ours, theirs);		\
+} while (0)
+
+static bool same(const char *text, int pid, const struct proc_says *says, long long total)
+{
+	const char *at = process_find(text, pid);
+	long long cpu_ns = process_field(at, "cpu_ns"), start_ns = process_field(at, "start_ns");
+	struct timespec now;
+	bool fine = at;
+	long long age;
+
+	CHECK("ppid", process_field(at, "ppid"), says->ppid, 0);
+	CHECK("uid", process_field(at, "uid"), says->uid, 0);
+	CHECK("threads", process_field(at, "threads"), says->threads, 0);
+	CHECK("state", process_field(at, "state"), state_number(says->state), 0);
+	/* 6.12 counts in batches for each processor: both may be a few pages behind. */
+	CHECK("rss", process_field(at, "rss"), says->rss, 1024);
+	CHECK("vsz", process_field(at, "vsz"), says->vsz, 0);
+	CHECK("start", start_ns / 10000000, says->start, 0);
+	CHECK("cpu", cpu_ns / 10000000, says->ticks, 20);
+	CHECK("mem_percent", process_field(at, "mem_percent"), process_field(at, "rss") * 100 / total, 0);
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	age = now.tv_sec * 1000000000LL + now.tv_nsec - start_ns;
+	CHECK("cpu", process_field(at, "cpu"), cpu_ns * 100 / age, 5);
+	return fine;
+}
+
+/* Every process that /proc tells the same of before and after. */
+static void everybody(void)
+{
+	DIR *proc = opendir("/proc");
+	long long total;
+	int compared = 0, wrong = 0, kthreads = 0;
+	struct dirent *entry;
+
+	while ((entry = readdir(proc))) {
+		struct proc_says before, after;
+		int pid = atoi(entry->d_name);
+		char *text;
+
+		if (pid <= 0 || !proc_read(pid, &before))
+			continue;
+		text = document_read(SYSINFO);
+		total = atoll(strstr(text, "\"total_ram\":") + 12);
+		if (pid != getpid() && proc_read(pid, &after) && !memcmp(&before, &after, sizeof(after))) {
+			compared++;
+			kthreads += !after.vsz;
+			wrong += !same(text, pid, &after, total);
+		}
+		free(text);
+	}
+	closedir(proc);
+	ok(compared > 20 && kthreads > 10 && !wrong, "%d stable processes, %d wrong in some field",
+	   compared, wrong);
+}
+
+static char *document_of(int pid, const char **process)
+{
+	char *text = document_read(SYSINFO);
+
+	*process = text ? process_find(text, pid) : NULL;
+	return text;
+}
+
+static long long field_of(int pid, const char *key)
+{
+	const char *process;
+	char *text = document_of(pid, &process);
+	long long value = process_field(process, key);
+
+	free(text);
+	return value;
+}
+
+/* Waits, within reason, until /proc shows @state. */
+static void settle(int pid, char state)
+{
+	struct proc_says says;
+	int i;
+
+	for (i = 0; i < 500 && proc_read(pid, &says) && says.state != state; i++)
+		usleep(10000);
+}
+
+static void in_state(int pid, char state, int number, const char *what)
+{
+	settle(pid, state);
+	ok(field_of(pid, "state") == number, "a process %s has state %d", what, number);
+}
+
+static void states(void)
+{
+	pid_t child = fork();
+
+	if (!child)
+		for (;;)
+			pause();
+	in_state(child, 'S', 1, "asleep");
+	kill(child, SIGSTOP);
+	in_state(child, 'T', 4, "stopped");
+	ptrace(PTRACE_SEIZE, child, 0, 0);
+	ptrace(PTRACE_INTERRUPT, child, 0, 0);
+	in_state(child, 't', 8, "traced");
+	kill(child, SIGKILL);
+	in_state(child, 'Z', 32, "not waited for");
+	ok(!field_of(child, "rss") && !field_of(child, "vsz") && field_of(child, "ppid") == getpid(),
+	   "and no memory, but its parent still");
+	waitpid(child, NULL, 0);
+	ok(field_of(child, "pid") < 0, "and is not there once waited for");
+	child = fork();
+	if (!child)
+		for (;;)
+			;
+	in_state(child, 'R', 0, "running");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	ok(field_of(2, "state") >= 0 && !field_of(2, "rss") && !field_of(2, "vsz"),
+	   "a kernel thread has no memory");
+}
+
+static void burn(long long ns)
+{
+	struct timespec t;
+
+	do
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	while (t.tv_sec * 1000000000LL + t.tv_nsec < ns);
+}
+
+static void *burner(void *arg)
+{
+	burn(*(long long *)arg);
+	return NULL;
+}
+
+static long long cpu_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* Between two looks at the clock, so neither more nor less than what it says. */
+static void cpu(void)
+{
+	long long each = 150000000, before, ours, after, started = cpu_clock();
+	pthread_t threads[4];
+	int i;
+
+	for (i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, burner, &each);
+	for (i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	before = cpu_clock();
+	/* A look is up to one scheduler tick old. */
+	ours = field_of(getpid(), "cpu_ns");
+	after = cpu_clock();
+	printf("# cpu %lld <= %lld <= %lld\n", before, ours, after);
+	ok(before - started >= 4 * each && ours >= before - 20000000 && ours <= after,
+	   "the time of threads that have exited counts");
+}
+
+static void *outlive(void *arg)
+{
+	(void)arg;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void leader_gone(void)
+{
+	struct proc_says says;
+	const size_t size = 32 << 20;
+	pid_t child = fork();
+
+	if (!child) {
+		pthread_t thread;
+
+		memset(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, size);
+		pthread_create(&thread, NULL, outlive, NULL);
+		pthread_exit(NULL);
+	}
+	settle(child, 'Z');
+	proc_read(child, &says);
+	ok(says.state == 'Z' && field_of(child, "rss") >= (long long)size / 1024 - 1024 &&
+	   field_of(child, "vsz") >= (long long)size / 1024,
+	   "a process whose first thread has exited has its memory still");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static void uid(void)
+{
+	pid_t child = fork();
+	struct proc_says says;
+
+	if (!child) {
+		if (setreuid(4242, 4343))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	do {
+		usleep(10000);
+	} while (proc_read(child, &says) && says.uid != 4242);
+	ok(field_of(child, "uid") == 4242, "the real uid");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static void nested_pids(void)
+{
+	int ready[2];
+	char byte = 0;
+	pid_t child;
+
+	if (pipe(ready) || unshare(CLONE_NEWPID))
+		exit(1);
+	child = fork();
+	if (!child) {
+		/* Seen from the first namespace whoever looks. */
+		char *text = document_read(SYSINFO);
+
+		byte = text && process_find(text, 2) && json_valid(text);
+		if (write(ready[1], &byte, 1) < 0)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	ok(read(ready[0], &byte, 1) == 1 && byte && field_of(child, "ppid") == getpid(),
+	   "a pid namespace of its own: pids are the first namespace's");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static void totals(void)
+{
+	char *text = document_read(SYSINFO);
+	long long total, free_ram, used;
+	struct sysinfo info;
+
+	sysinfo(&info);
+	ok(sscanf(text, "{\"total_ram\":%lld,\"free_ram\":%lld,\"used_ram\":%lld,\"processes\":[",
+		  &total, &free_ram, &used) == 3 && total == (long long)info.totalram / 1024 * info.mem_unit &&
+	   used == total - free_ram && near(free_ram, info.freeram / 1024, 32768),
+	   "total, free and used memory");
+	free(text);
+}
+
+int main(void)
+{
+	totals();
+	everybody();
+	states();
+	leader_gone();
+	cpu();
+	uid();
+	nested_pids();
+	return tap_end();
+}

@@ -1,0 +1,30 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# Process 1 of the guest: runs the suite, says whether it succeeded, powers off.
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
+mount -t cgroup2 cgroup /cgroup
+
+sh -eu /suite.sh < /dev/null
+status=$?
+
+leaks=/sys/kernel/debug/kmemleak
+mount -t debugfs debug /sys/kernel/debug
+if [ -e $leaks ]; then
+    # What was freed a moment ago may still be on a stack: only a second look counts.
+    echo scan > $leaks
+    sleep 6
+    echo scan > $leaks
+    if [ -s $leaks ]; then
+        cat $leaks
+        echo "not ok - memory that nothing refers to"
+        status=1
+    fi
+fi
+[ $status -ne 0 ] || echo SO1-KERNEL-TESTS-SUCCEEDED
+poweroff -f

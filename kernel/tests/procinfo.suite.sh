@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# Runs in the guest (init.sh): the tests of sysinfo.ko and continfo.ko.
+/tests/loading
+insmod /modules/sysinfo.ko gid=1234
+insmod /modules/continfo.ko gid=1234
+for program in reads names fields containers; do
+    "/tests/$program"
+done
+rmmod sysinfo
+rmmod continfo
+[ ! -e /proc/sysinfo_so1_202300539 ]

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One document, whatever the sizes and the order of the reads and whatever starts and exits. */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "document.h"
+#include "tap.h"
+
+#define MANY 1500
+#define CHURNERS 2
+
+static pid_t churners[CHURNERS];
+
+static void churn_start(void)
+{
+	int i;
+
+	for (i = 0; i < CHURNERS; i++) {
+		churners[i] = fork();
+		if (churners[i])
+			continue;
+		for (;;) {
+			pid_t child = fork();
+
+			if (!child)
+				_exit(0);
+			waitpid(child, NULL, 0);
+		}
+	}
+}
+
+static void churn_stop(void)
+{
+	int i;
+
+	for (i = 0; i < CHURNERS; i++) {
+		kill(churners[i], SIGKILL);
+		waitpid(churners[i], NULL, 0);
+	}
+}
+
+static bool good(const char *text)
+{
+	return text && json_valid(text) && pids_ascend(text) && process_find(text, 1) &&
+	       process_find(text, getpid());
+}
+
+static void chunks(void)
+{
+	static const size_t sizes[] = { 1, 7, 4096, 1 << 20 };
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		int fd = open(SYSINFO, O_RDONLY), documents;
+		bool all = true;
+
+		/* One open file: back to 0 is a fresh document each time. */
+		for (documents = 0; documents < (i ? 10 : 2); documents++) {
+			char *text = document_read_fd(fd, sizes[i]);
+
+			all = all && good(text);
+			free(text);
+			lseek(fd, 0, SEEK_SET);
+		}
+		ok(all, "reads of %zu bytes: valid documents, each pid once", sizes[i]);
+		close(fd);
+	}
+}
+
+static void anywhere(void)
+{
+	void *volatile nowhere = (void *)1;	/* not for the compiler to see through */
+	int fd = open(SYSINFO, O_RDONLY), i;
+	char *whole = document_read_fd(fd, ROOM), *again = malloc(ROOM), *once = malloc(ROOM);
+	ssize_t length = whole ? (ssize_t)strlen(whole) : -1, got;
+	bool same = good(whole);
+
+	usleep(50000);
+	/* 0 itself would be a new document, so from 1. */
+	for (i = 1; i < length; i += got) {
+		got = pread(fd, again, 512, i);
+		same = same && got > 0 && !memcmp(again, whole + i, got);
+		if (got <= 0)
+			break;
+	}
+	ok(same, "pread forward gives the document that was read");
+	for (i = length - 1; i > 0; i -= 300)
+		same = same && pread(fd, again, 300, i) > 0 && *again == whole[i];
+	ok(same, "pread backward too");
+	srandom(1);
+	for (i = 0; i < 2000; i++) {
+		long at = 1 + random() % (length - 1);
+
+		got = pread(fd, again, 1 + random() % 5000, at);
+		same = same && got > 0 && !memcmp(again, whole + at, got);
+	}
+	ok(same, "pread at random too");
+	ok(!pread(fd, again, 10, length) && !pread(fd, again, 10, length + 100000),
+	   "nothing beyond the end");
+	ok(pread(fd, again, 10, -1) < 0 && lseek(fd, -1, SEEK_SET) < 0, "nothing before the start");
+	close(fd);
+
+	fd = open(SYSINFO, O_RDONLY);
+	got = read(fd, once, ROOM - 1);
+	once[got > 0 ? got : 0] = 0;
+	ok(got > 0 && good(once) && !read(fd, again, 1), "one read() is the whole document");
+	ok(read(fd, NULL, 0) == 0, "a read of nothing");
+	ok(pread(fd, nowhere, 100, 0) < 0, "a bad address is refused");
+	close(fd);
+	fd = open(SYSINFO, O_RDONLY);
+	ok(pread(fd, again, 5, 3) == 5 && !memcmp(again, "otal_", 5), "pread as the first read");
+	close(fd);
+	free(whole);
+	free(again);
+	free(once);
+}
+
+static void *reader(void *arg)
+{
+	bool *fine = arg;
+	int i;
+
+	*fine = true;
+	for (i = 0; i < 15; i++) {
+		char *text = document_read(SYSINFO), *containers = document_read(CONTINFO);
+
+		*fine = *fine && text && json_valid(text) && pids_ascend(text) &&
+			containers && json_valid(containers);
+		free(text);
+		free(containers);
+	}
+	return NULL;
+}
+
+/* Many threads, each with its own file, and all with one. */
+static int shared;
+
+static void *sharer(void *arg)
+{
+	char buffer[4096];
+	bool *fine = arg;
+	int i;
+
+	*fine = true;
+	for (i = 0; i < 200; i++)
+		*fine = *fine && pread(shared, buffer, sizeof(buffer), i % 20 * 100) > 0;
+	return NULL;
+}
+
+static void concurrently(void *(*body)(void *), const char *what)
+{
+	pthread_t threads[8];
+	bool fine[8], all = true;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		pthread_create(&threads[i], NULL, body, &fine[i]);
+	for (i = 0; i < 8; i++) {
+		pthread_join(threads[i], NULL);
+		all = all && fine[i];
+	}
+	ok(all, "%s", what);
+}
+
+static void many(void)
+{
+	static pid_t children[MANY];
+	int i, born, ready[2], missing = 0;
+	char *text;
+
+	if (pipe(ready))
+		exit(1);
+	for (born = 0; born < MANY; born++) {
+		children[born] = fork();
+		if (!children[born]) {
+			pause();
+			_exit(0);
+		}
+		if (children[born] < 0)
+			break;
+	}
+	text = document_read(SYSINFO);
+	for (i = 0; i < born; i++)
+		missing += !text || !process_find(text, children[i]);
+	ok(born == MANY && good(text) && !missing, "%d processes: a valid document of %zu bytes, %d missing",
+	   born, text ? strlen(text) : 0, missing);
+	free(text);
+	/* Killed in the middle of reading: nothing hangs, nothing leaks. */
+	for (i = 0; i < 20; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			for (;;)
+				free(document_read(SYSINFO));
+		usleep(3000 * i);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	ok(true, "readers killed while reading are gone");
+	for (i = 0; i < born; i++)
+		kill(children[i], SIGKILL);
+	for (i = 0; i < born; i++)
+		waitpid(children[i], NULL, 0);
+}
+
+int main(void)
+{
+	struct stat st;
+
+	ok(!stat(SYSINFO, &st) && (st.st_mode & 07777) == 0440 && st.st_gid == 1234, "0440, its group");
+	churn_start();
+	chunks();
+	anywhere();
+	concurrently(reader, "eight readers while processes come and go");
+	shared = open(SYSINFO, O_RDONLY);
+	concurrently(sharer, "eight readers of one open file");
+	close(shared);
+	churn_stop();
+	many();
+	return tap_end();
+}

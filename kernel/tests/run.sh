@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Boots a kernel straight into test programs: run.sh KERNEL MODULES SUITE PROGRAM...
+# KERNEL is a bzImage, MODULES a directory of .ko files, SUITE the shell script that
+# runs in the guest, where they are /modules and /tests. The run passes only if the
+# guest says so in its last word and the console holds no complaint of the kernel.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+kernel=$1 modules=$2 suite=$3
+shift 3
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+mkdir -p "$root"/{bin,proc,sys,dev,tmp,cgroup,modules,tests}
+cp /bin/busybox "$root/bin/"
+cp "$modules"/*.ko "$root/modules/"
+cp "$@" "$root/tests/"
+cp "$here/init.sh" "$root/init"
+cp "$suite" "$root/suite.sh"
+chmod 755 "$root/init"
+(cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 > "$work/initrd"
+
+# A hang is a failure; so is a reset (-no-reboot), which is what a panic ends in.
+timeout -k 5 "${SO1_TEST_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
+    -smp 2 -m 1024 -nographic -no-reboot -net none -kernel "$kernel" -initrd "$work/initrd" \
+    -append "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic panic_on_warn=1 ${SO1_TEST_APPEND:-}" \
+    < /dev/null 2>&1 | tr -d '\r' | tee "$work/console" || true
+
+complaints='WARNING: |BUG: |Oops|Kernel panic|general protection|Call Trace|INFO: task|possible (circular|recursive) locking|suspicious RCU|KASAN|kmemleak: [0-9]+ new'
+passed=$(grep -c '^ok ' "$work/console" || true)
+failed=$(grep -c '^not ok ' "$work/console" || true)
+verdict=1
+if ! grep -qE "$complaints" "$work/console" && grep -qx 'SO1-KERNEL-TESTS-SUCCEEDED' "$work/console" &&
+    [ "$passed" -gt 0 ] && [ "$failed" -eq 0 ]; then
+    verdict=0
+else
+    grep -E "$complaints" "$work/console" >&2 || true
+    [ "$failed" -gt 0 ] || failed=1 # the run itself: no word of success, or a complaint
+fi
+echo "$(basename "$kernel"): $passed passed, $failed failed"
+exit $verdict
