@@ -7,6 +7,7 @@ The tests follow one host through its life and build on each other, in the order
 import json
 import os
 import stat
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def test_a_wrong_type_is_refused_before_anything_changes(engine: Engine, install
     play = engine.play(install, grafana_port="many")
     assert play.status != 0
     assert "grafana_port" in play.output
+    assert engine.inside("test", "-e", "/etc/so1", check=False).returncode == 1
+
+
+def test_a_dry_run_on_a_bare_host_changes_nothing(engine: Engine, install: Path) -> None:
+    play = engine.play(install, "--check", "--diff")
+    assert play.status == 0, play.output
+    assert play.changed > 0
     assert engine.inside("test", "-e", "/etc/so1", check=False).returncode == 1
 
 
@@ -177,6 +185,22 @@ def test_a_changed_variable_reaches_the_container(
     assert play.status == 0, play.output
     assert play.changed == 1, play.output
     assert engine.inspect(CONTAINER)["HostConfig"]["Memory"] == 256 * 2**20
+
+
+def test_the_plugin_comes_from_an_archive(
+    engine: Engine, install: Path, archive: dict[str, str], tmp_path: Path
+) -> None:
+    plugin = tmp_path / "plugin.zip"
+    with zipfile.ZipFile(plugin, "w") as packed:
+        packed.writestr("frser-sqlite-datasource/plugin.json", "{}")
+    play = engine.play(install, **archive, grafana_plugin_archive=str(plugin))
+    assert play.status == 0, play.output
+    environment = dict(entry.split("=", 1) for entry in engine.inspect(CONTAINER)["Config"]["Env"])
+    assert "GF_PLUGINS_PREINSTALL" not in environment
+    file = f"{environment['GF_PATHS_PLUGINS']}/frser-sqlite-datasource/plugin.json"
+    assert engine.docker("exec", CONTAINER, "cat", file).stdout == "{}"
+    again = engine.play(install, **archive, grafana_plugin_archive=str(plugin))
+    assert again.changed == 0, again.output
 
 
 def test_removal_keeps_the_data(engine: Engine, remove: Path) -> None:
