@@ -106,18 +106,19 @@ class Daemon:
     def _wait(self, due: float) -> bool:
         """Wait for the next tick; False where it is time to stop."""
         watched = self._notifier.watchdog_seconds
-        while (left := due - time.monotonic()) > 0:
+        while True:
+            left = max(0.0, due - time.monotonic())
             received = signal.sigtimedwait(_SIGNALS, min(left, watched / 3) if watched else left)
             self._notifier.watchdog()
             if received is None:
-                continue
-            if received.si_signo != signal.SIGHUP:
+                if left <= 0:
+                    return True
+            elif received.si_signo == signal.SIGHUP:
+                self._read_again()
+                due = min(due, time.monotonic() + self._config.interval)
+            else:
                 _log.info("stopping on %s", signal.Signals(received.si_signo).name)
                 return False
-            self._read_again()
-            due = min(due, time.monotonic() + self._config.interval)
-        # Whatever came while the tick ran, without a wait.
-        return not {signal.SIGTERM, signal.SIGINT} & signal.sigpending()
 
     def _read_again(self) -> None:
         self._notifier.reloading()

@@ -6,6 +6,9 @@ import socket
 import time
 from collections.abc import Mapping
 
+_PATIENCE = 1.0
+"""Seconds that systemd may take to read; a message more is not worth a tick."""
+
 
 class Notifier:
     """Sends sd_notify messages; where systemd did not start us, it sends nothing."""
@@ -26,6 +29,7 @@ class Notifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(_PATIENCE)
                 sender.sendto(message.encode(), self._address)
         except OSError:
             # systemd that cannot be reached is no reason to stop watching the host.

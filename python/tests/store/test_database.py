@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: MIT
+import contextlib
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from ticks import event, tick
+
+from so1.store import database as module
+from so1.store.database import Database, DatabaseError, open_reader
+
+SEED = (Path(module.__file__).parent / "migrations" / "0001_seed.sql").read_text()
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "metrics.db"
+
+
+def test_a_tick_is_written_whole(path):
+    database = Database(path)
+    database.write_tick(tick(1000, 3, "naïve \\xff \x1b[31m"))
+    database.close()
+    assert rows(path, "SELECT timestamp, process_count, source, cpu_usage FROM metrics") == [
+        (1000, 3, "procfs", 1.5)
+    ]
+    assert rows(path, "SELECT DISTINCT name FROM process_stats") == [("naïve \\xff \x1b[31m",)]
+    for table, count in {
+        "container_stats": 1,
+        "process_stats": 3,
+        "container_totals": 1,
+        "process_states": 1,
+        "events": 1,
+    }.items():
+        assert rows(path, f"SELECT count(*), min(timestamp) FROM {table}") == [(count, 1000)]
+
+
+def test_half_a_tick_is_none(path):
+    database = Database(path)
+    bad = tick(1000)
+    bad.process_stats.append((1, "a", "too few"))
+    with pytest.raises(sqlite3.Error):
+        database.write_tick(bad)
+    database.write_tick(tick(2000))
+    database.close()
+    for table in module._TABLES:
+        assert rows(path, f"SELECT DISTINCT timestamp FROM {table}") == [(2000,)]
+
+
+def test_the_group_may_read_and_others_may_not(path):
+    database = Database(path)
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.glob("metrics.db*")}
+    assert modes == {0o640}
+    assert len(list(path.parent.glob("metrics.db*"))) == 3
+    database.close()
+
+
+def test_closing_leaves_what_a_reader_needs(path):
+    database = Database(path)
+    database.write_tick(tick(1000))
+    database.close()
+    assert {file.name for file in path.parent.iterdir()} == {
+        "metrics.db",
+        "metrics.db-wal",
+        "metrics.db-shm",
+    }
+
+
+def _seed(path: Path, rows_: int) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as seed, seed:
+        seed.executescript(SEED)
+        seed.executemany(
+            "INSERT INTO process_stats (timestamp, pid, name, ram_usage, cpu_usage)"
+            " VALUES (?, 1, 'old', 5, 6)",
+            [(n,) for n in range(rows_)],
+        )
+        seed.execute(
+            "INSERT INTO metrics (timestamp, total_ram, free_ram, used_ram, container_count,"
+            " process_count, deleted_count) VALUES (7, 1, 2, 3, 4, 5, 6)"
+        )
+
+
+def test_a_database_from_before_is_upgraded(path):
+    _seed(path, 10)
+    database = Database(path)
+    assert database.moved_to is None
+    database.write_tick(tick(1000))
+    database.close()
+    assert rows(path, "SELECT * FROM metrics ORDER BY id")[0] == (
+        1,
+        7,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        None,
+        None,
+    )
+    assert rows(path, "SELECT count(*) FROM process_stats WHERE name = 'old'") == [(10,)]
+    assert rows(path, "PRAGMA user_version") == [(module._migrations()[-1][0],)]
+    assert rows(path, "PRAGMA auto_vacuum") == [(2,)]
+
+
+def test_upgrading_again_changes_nothing(path):
+    Database(path).close()
+    before = rows(path, "SELECT sql FROM sqlite_schema ORDER BY name")
+    Database(path).close()
+    assert rows(path, "SELECT sql FROM sqlite_schema ORDER BY name") == before
+
+
+def test_a_migration_that_fails_leaves_what_was(path, monkeypatch):
+    Database(path).close()
+    before = rows(path, "SELECT sql FROM sqlite_schema ORDER BY name")
+    known = module._migrations()
+    broken = [
+        *known,
+        (known[-1][0] + 1, "CREATE TABLE later (a);\nINSERT INTO nowhere VALUES (1);"),
+    ]
+    monkeypatch.setattr(module, "_migrations", lambda: broken)
+    with pytest.raises(DatabaseError, match="nowhere"):
+        Database(path)
+    assert rows(path, "SELECT sql FROM sqlite_schema ORDER BY name") == before
+    assert rows(path, "PRAGMA user_version") == [(known[-1][0],)]
+
+
+def test_a_database_from_later_is_left_alone(path):
+    Database(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as later:
+        later.execute("PRAGMA user_version = 999")
+    with pytest.raises(DatabaseError, match=r"newer so1 \(schema 999.*upgrade so1"):
+        Database(path)
+    assert rows(path, "PRAGMA user_version") == [(999,)]
+
+
+def test_migrations_are_numbered_without_a_gap():
+    numbers = [number for number, _ in module._migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"this is not a database at all" * 500)
+
+
+def _truncated(path: Path) -> None:
+    database = Database(path)
+    for timestamp in range(200):
+        database.write_tick(tick(timestamp))
+    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def _overwritten(path: Path) -> None:
+    _truncated(path)
+    data = bytearray(path.read_bytes())
+    data[100:20_000] = b"\xa5" * 19_900
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("spoil", [_garbage, _truncated, _overwritten])
+def test_a_damaged_file_is_moved_aside(path, spoil):
+    spoil(path)
+    damaged = path.read_bytes()
+    database = Database(path)
+    database.write_tick(tick(5000))
+    database.close()
+    assert database.moved_to
+    assert database.moved_to.name.startswith("metrics.db.corrupt-")
+    assert database.moved_to.read_bytes() == damaged
+    assert rows(path, "SELECT timestamp FROM metrics") == [(5000,)]
+
+
+def test_an_empty_file_is_a_new_database(path):
+    path.touch()
+    database = Database(path)
+    database.write_tick(tick(1))
+    database.close()
+    assert database.moved_to is None
+
+
+def test_a_place_that_cannot_be(tmp_path):
+    with pytest.raises(DatabaseError, match="cannot be opened"):
+        Database(tmp_path / "missing" / "metrics.db")
+
+
+def test_old_ticks_go_in_small_steps(path, monkeypatch):
+    monkeypatch.setattr(module, "_PRUNE_ROWS", 100)
+    database = Database(path)
+    for timestamp in range(1000, 1010):
+        database.write_tick(tick(timestamp, 50))
+    seen = []
+    while len(seen) < 20:
+        database.prune(1005, 1 << 40)
+        ((left,),) = rows(path, "SELECT count(*) FROM process_stats")
+        seen.append(left)
+    assert seen[:3] == [400, 300, 250]
+    assert seen[-1] == 250
+    for table in module._TABLES:
+        assert rows(path, f"SELECT min(timestamp) FROM {table}") == [(1005,)]
+    database.close()
+
+
+def test_the_file_stays_within_its_size(path):
+    bound = 2 << 20
+    database = Database(path)
+    for timestamp in range(1500):
+        database.write_tick(tick(timestamp, 100, "x" * 15))
+        database.prune(0, bound)
+    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.stat().st_size <= bound
+    ((first, last),) = rows(path, "SELECT min(timestamp), max(timestamp) FROM metrics")
+    assert 0 < first < last == 1499
+    ((oldest,),) = rows(path, "SELECT min(timestamp) FROM process_stats")
+    assert oldest == first
+    ((oldest,),) = rows(path, "SELECT min(timestamp) FROM container_stats")
+    assert oldest == first
+    database.close()
+
+
+def test_a_file_that_is_too_large_shrinks(path):
+    _seed(path, 100_000)
+    database = Database(path)
+    before = path.stat().st_size
+    for timestamp in range(10**6, 10**6 + 40):
+        database.write_tick(tick(timestamp))
+        database.prune(10**6, 1 << 40)
+    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.stat().st_size < before / 4
+    database.close()
+
+
+def test_events_alone(path):
+    database = Database(path)
+    database.add_events([event(5, "one"), event(6, "two")])
+    database.close()
+    assert rows(path, "SELECT timestamp, detail FROM events") == [(5, "one"), (6, "two")]
+
+
+def test_a_reader_cannot_write(path):
+    Database(path).close()
+    with (
+        contextlib.closing(open_reader(path)) as reader,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        reader.execute("DELETE FROM metrics")
+
+
+def test_a_reader_of_nothing(path):
+    with pytest.raises(DatabaseError, match="has the daemon run"):
+        open_reader(path)
+    assert not path.exists()
+
+
+def test_a_path_with_marks_of_an_address(tmp_path):
+    path = tmp_path / "a?b#c %41" / "metrics.db"
+    path.parent.mkdir()
+    database = Database(path)
+    database.write_tick(tick(1))
+    with contextlib.closing(open_reader(path)) as reader:
+        assert reader.execute("SELECT count(*) FROM metrics").fetchone()[0] == 1
+    database.close()

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+import os
+import subprocess
+import sys
+
+import pytest
+
+from so1.store import lock
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from so1.store import lock
+lock.hold(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_holds_it_and_is_known(tmp_path):
+    path = tmp_path / "metrics.db"
+    assert lock.holder(path) is None
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        assert lock.holder(path) == other.pid
+        with pytest.raises(lock.LockedError, match=rf"pid {other.pid}\).*stop that one first"):
+            lock.hold(path)
+        other.kill()
+    assert lock.holder(path) is None
+    os.close(lock.hold(path))

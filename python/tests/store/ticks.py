@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""Ticks whose rows tell whether all of them arrived."""
+
+from so1.store.database import Tick
+from so1.store.event import Event
+
+
+def event(timestamp: int, detail: str = "x") -> Event:
+    return Event(timestamp=timestamp, kind="daemon", outcome="done", detail=detail)
+
+
+def tick(timestamp: int, processes: int = 50, name: str = "p") -> Tick:
+    """A tick that says in its metrics row how many process rows it has."""
+    return Tick(
+        timestamp=timestamp,
+        metrics=(1000, 400, 600, 1, processes, 0, "procfs", 1.5),
+        container_stats=[("ab" * 32, "web", 1, name, 10, 1)],
+        process_stats=[(pid, name, 10, 1) for pid in range(processes)],
+        container_totals=[("ab" * 32, "web", "alpine", "low", 1, 10, 1.0)],
+        process_states=[("sleeping", processes)],
+        events=[event(timestamp)],
+    )

@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: MIT
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import CONTAINER, SUFFIX, process
+
+from so1 import config
+from so1.config import Config
+from so1.daemon import Daemon
+from so1.model import Container, ContainerUsage
+from so1.notify import Notifier
+from so1.store.database import Database
+from so1.store.event import Event
+
+WEB = Container(
+    id=CONTAINER, name="web", image="alpine", labels={"so1.managed": "true"}, started_at=0
+)
+
+
+class Fake:
+    """Docker and the governor, as a test wants them."""
+
+    def __init__(self) -> None:
+        self.listed: list[Container] | Exception = [WEB]
+        self.events: list[Event] | Exception = []
+        self.asked: list[list[ContainerUsage]] = []
+        self.on_tick: Callable[[int], None] = lambda _: None
+
+    def running(self) -> list[Container]:
+        self.on_tick(len(self.asked))
+        if isinstance(self.listed, Exception):
+            raise self.listed
+        return self.listed
+
+    def govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:  # noqa: ARG002
+        self.asked.append(usages)
+        if isinstance(self.events, Exception):
+            raise self.events
+        return self.events
+
+    def classify(self, container: Container) -> str:  # noqa: ARG002
+        return "low"
+
+
+class Setup:
+    def __init__(self, root: Path, proc: Path) -> None:
+        self.path = root / "metrics.db"
+        self.proc = proc
+        self.fake = Fake()
+        self.config = Config(interval=0.01, store=config.Store(path=str(self.path)))
+        self.reloaded: list[Config | config.ConfigError] = []
+        self.now = 1_700_000_000.0
+
+    def daemon(self, **environment: str) -> Daemon:
+        return Daemon(
+            self.config,
+            Database(self.path),
+            containers=lambda _: self.fake,
+            reload=self._reload,
+            notifier=Notifier(environment),
+            proc=self.proc,
+            clock=self._clock,
+        )
+
+    def _clock(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def _reload(self) -> Config:
+        result = self.reloaded.pop(0)
+        if isinstance(result, config.ConfigError):
+            raise result
+        return result
+
+    def rows(self, query: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute(query).fetchall()
+
+    def details(self, kind: str) -> list[tuple[str, str]]:
+        return self.rows(f"SELECT outcome, detail FROM events WHERE kind = '{kind}' ORDER BY id")
+
+
+@pytest.fixture
+def setup(tmp_path, proc) -> Setup:
+    inside = process(7, rss=64, container_id=CONTAINER)
+    return Setup(tmp_path, proc([process(1), process(7, rss=64)], [inside]))
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ticks_until_told_to_stop(setup, number):
+    setup.fake.on_tick = lambda count: send(number) if count == 4 else None
+    setup.daemon().run()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(5,)]
+    assert setup.rows("SELECT DISTINCT total_ram, container_count, process_count FROM metrics") == [
+        (1000, 1, 2)
+    ]
+    assert setup.rows("SELECT DISTINCT container_name, class, ram_usage FROM container_totals") == [
+        ("web", "low", 64)
+    ]
+    assert [detail for _, detail in setup.details("daemon")] == [
+        "The daemon started.",
+        "The daemon stopped.",
+    ]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & {number} == set()
+
+
+def test_the_governor_sees_what_the_kernel_measured(setup):
+    setup.daemon().tick()
+    ((usage,),) = setup.fake.asked
+    assert (usage.container, usage.ram, usage.processes) == (WEB, 64, 1)
+
+
+def test_docker_down_stops_neither_ticks_nor_attribution(setup, caplog):
+    caplog.set_level(logging.INFO)
+    daemon = setup.daemon()
+    setup.fake.listed = RuntimeError("it is not there")
+    daemon.tick()
+    daemon.tick()
+    assert setup.fake.asked == []
+    setup.fake.listed = [WEB]
+    daemon.tick()
+    setup.fake.listed = RuntimeError("gone again")
+    daemon.tick()
+    assert setup.rows("SELECT container_count FROM metrics") == [(1,)] * 4
+    assert setup.rows("SELECT container_name, class FROM container_totals ORDER BY id") == [
+        (CONTAINER[:12], "unmanaged"),
+        (CONTAINER[:12], "unmanaged"),
+        ("web", "low"),
+        ("web", "low"),
+    ]
+    assert setup.details("docker") == [
+        ("failed", "Docker does not answer: it is not there"),
+        ("done", "Docker answers again."),
+        ("failed", "Docker does not answer: gone again"),
+    ]
+    assert caplog.text.count("it is not there") == 1
+
+
+def test_a_governor_that_fails_does_not_cost_the_tick(setup):
+    setup.fake.events = ValueError("a fault")
+    daemon = setup.daemon()
+    daemon.tick()
+    daemon.tick()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(2,)]
+
+
+def test_what_the_governor_did_is_stored_and_counted(setup):
+    gone = Event(
+        timestamp=1_700_000_000_000, kind="remove", outcome="done", detail="x", container_name="web"
+    )
+    setup.fake.events = [gone, msgspec.structs.replace(gone, outcome="failed")]
+    setup.daemon().tick()
+    assert setup.rows("SELECT deleted_count FROM metrics") == [(1,)]
+    assert setup.details("remove") == [("done", "x"), ("failed", "x")]
+
+
+def test_modules_that_come_and_go(setup):
+    daemon = setup.daemon()
+    daemon.tick()
+    file = setup.proc / f"sysinfo_so1_{SUFFIX}"
+    setup.fake.listed = []
+    # Without the modules the rest of /proc is read: let there be one.
+    (real,) = [Path("/proc")]
+    kept = file.read_bytes()
+    daemon._proc = real
+    daemon.tick()
+    daemon._proc = setup.proc
+    file.write_bytes(kept)
+    daemon.tick()
+    sources = [source for (source,) in setup.rows("SELECT source FROM metrics ORDER BY id")]
+    assert sources == ["module", "procfs", "module"]
+    assert len(setup.details("source")) == 3
+
+
+def test_no_snapshot_no_tick_and_said_once(setup):
+    setup.config = msgspec.structs.replace(setup.config, snapshot=config.Snapshot(source="module"))
+    daemon = setup.daemon()
+    file = setup.proc / f"sysinfo_so1_{SUFFIX}"
+    kept = file.read_bytes()
+    file.write_text("{")
+    daemon.tick()
+    daemon.tick()
+    file.write_bytes(kept)
+    daemon.tick()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(1,)]
+    outcomes = [outcome for outcome, _ in setup.details("source")]
+    assert outcomes == ["failed", "done", "done"]
+
+
+def test_a_fault_of_ours_does_not_end_it(setup, monkeypatch, caplog):
+    daemon = setup.daemon()
+    monkeypatch.setattr("so1.tick.build", None)
+    daemon.tick()
+    monkeypatch.undo()
+    daemon.tick()
+    assert "a tick failed" in caplog.text
+    assert setup.rows("SELECT count(*) FROM metrics") == [(1,)]
+
+
+def test_reload(setup):
+    new = msgspec.structs.replace(
+        setup.config, store=config.Store(str(setup.path), top_processes=1)
+    )
+    setup.reloaded = [config.ConfigError("governor.maximum is wrong"), new]
+    actions = {
+        0: lambda: send(signal.SIGHUP),
+        2: lambda: send(signal.SIGHUP),
+        4: lambda: send(signal.SIGTERM),
+    }
+    setup.fake.on_tick = lambda count: actions.get(count, lambda: None)()
+    setup.daemon().run()
+    (refused, taken) = setup.details("config")
+    assert refused == (
+        "failed",
+        "The configuration was not reloaded, the one before stays: governor.maximum is wrong.",
+    )
+    assert taken[0] == "done"
+    assert setup.reloaded == []
+    others = setup.rows("SELECT count(*) FROM process_stats WHERE name = '(other)'")
+    assert others[0][0] > 0
+
+
+def test_systemd_is_told(setup, tmp_path):
+    told: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(30)
+
+        def listen() -> None:
+            while not told or told[-1] != b"STOPPING=1":
+                told.append(listener.recv(4096))
+
+        systemd = threading.Thread(target=listen)
+        # Threads must not get the signals that the daemon waits for.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        systemd.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        setup.fake.on_tick = lambda count: send(signal.SIGTERM) if count == 2 else None
+        setup.daemon(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="20000000").run()
+        systemd.join()
+    assert told.count(b"READY=1") == 1
+    assert told.count(b"WATCHDOG=1") >= 3
+    assert any(message.startswith(b"STATUS=2 processes, 1 containers (module)") for message in told)
+
+
+def test_late_ticks_are_left_out(setup, caplog):
+    setup.config = msgspec.structs.replace(setup.config, interval=0.05)
+
+    def slow(count: int) -> None:
+        if count == 1:
+            time.sleep(0.5)
+        if count == 3:
+            send(signal.SIGTERM)
+
+    setup.fake.on_tick = slow
+    setup.daemon().run()
+    assert "left out" in caplog.text
+    assert setup.rows("SELECT count(*) FROM metrics") == [(4,)]
+
+
+def test_a_file_damaged_while_it_runs_is_replaced(setup):
+    daemon = setup.daemon()
+    for _ in range(30):
+        daemon.tick()
+    daemon._database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(setup.path.read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    setup.path.write_bytes(data)
+    daemon._database._connection.execute("PRAGMA shrink_memory")
+    daemon._database.close()
+    daemon._database._connection = sqlite3.connect(setup.path, isolation_level=None)
+    daemon.tick()
+    daemon.tick()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(1,)]
+    ((outcome, detail),) = setup.details("database")
+    assert outcome == "failed"
+    assert "metrics.db.corrupt-" in detail
+    assert len([f for f in setup.path.parent.glob("*.corrupt-*") if f.suffix[-4:].isdigit()]) == 1
+
+
+def test_a_database_that_another_holds(setup, monkeypatch):
+    daemon = setup.daemon()
+    daemon._database._connection.execute("PRAGMA busy_timeout = 1")
+    setup.fake.events = [
+        Event(timestamp=1_700_000_000_000, kind="remove", outcome="done", detail="x")
+    ]
+    with contextlib.closing(sqlite3.connect(setup.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        daemon.tick()
+        daemon.tick()
+        other.execute("ROLLBACK")
+    setup.fake.events = []
+    daemon.tick()
+    daemon.tick()
+    # What was done meanwhile is told with the first tick that can be written.
+    assert setup.rows("SELECT deleted_count FROM metrics ORDER BY id") == [(2,), (0,)]
+    assert [outcome for outcome, _ in setup.details("database")] == ["failed", "done"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk(setup, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], check=True)
+    try:
+        setup.path = small / "metrics.db"
+        daemon = setup.daemon()
+        daemon.tick()
+        filler = small / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        for _ in range(300):
+            daemon.tick()
+        ((during,),) = setup.rows("SELECT count(*) FROM metrics")
+        assert during < 301
+        filler.unlink()
+        daemon.tick()
+        daemon.tick()
+        assert setup.rows("SELECT count(*) FROM metrics") == [(during + 2,)]
+        (failed, done) = setup.details("database")
+        assert failed == ("failed", "The database cannot be written to: database or disk is full.")
+        assert done == ("done", "The database is written to again.")
+        assert setup.rows("PRAGMA integrity_check") == [("ok",)]
+        daemon._database.close()
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from so1.notify import Notifier
+
+
+@pytest.fixture(params=["path", "abstract"])
+def systemd(request, tmp_path) -> Iterator[tuple[str, socket.socket]]:
+    name = f"@so1-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind("\0" + name[1:] if name.startswith("@") else name)
+        listener.settimeout(10)
+        yield name, listener
+
+
+def test_messages(systemd):
+    name, listener = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3000000"})
+    notifier.ready()
+    notifier.status("a\nREADY=0")
+    notifier.watchdog()
+    notifier.stopping()
+    received = [listener.recv(1000) for _ in range(4)]
+    assert received == [b"READY=1", b"STATUS=a READY=0", b"WATCHDOG=1", b"STOPPING=1"]
+    notifier.reloading()
+    first, second = listener.recv(1000).split(b"\n")
+    assert first == b"RELOADING=1"
+    assert int(second.removeprefix(b"MONOTONIC_USEC=")) > 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "20000000"}, 20),
+        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": str(os.getpid())}, 20),
+        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "nonsense"}, None),
+    ],
+)
+def test_who_is_watched(environment, seconds):
+    assert Notifier(environment).watchdog_seconds == seconds
+
+
+def test_no_watchdog_message_where_nobody_watches(systemd):
+    name, listener = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    notifier.watchdog()
+    notifier.ready()
+    assert listener.recv(1000) == b"READY=1"
+
+
+def test_systemd_away_is_no_error(tmp_path):
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "absent")}).ready()
+    Notifier({}).ready()
