@@ -15,7 +15,7 @@ def _root() -> Iterator[None]:
     root.handlers, root.level = kept, level
 
 
-def test_every_line_has_its_level(capsys):
+def test_every_line_has_its_level(capsys: pytest.CaptureFixture[str]) -> None:
     journal.configure("debug", {"JOURNAL_STREAM": "8:1"})
     log = logging.getLogger("so1.test")
     log.debug("d")
@@ -25,7 +25,7 @@ def test_every_line_has_its_level(capsys):
     assert capsys.readouterr().err == "<7>d\n<6>i\n<4>two\n<4>lines\n<3>e\n"
 
 
-def test_levels_below_are_left_out(capsys):
+def test_levels_below_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     journal.configure("warning", {})
     logging.getLogger("so1.test").info("i")
     logging.getLogger("so1.test").warning("w")

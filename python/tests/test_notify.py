@@ -2,6 +2,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from so1.notify import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])
-def systemd(request, tmp_path) -> Iterator[tuple[str, socket.socket]]:
+def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
     name = f"@so1-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("\0" + name[1:] if name.startswith("@") else name)
@@ -17,7 +18,7 @@ def systemd(request, tmp_path) -> Iterator[tuple[str, socket.socket]]:
         yield name, listener
 
 
-def test_messages(systemd):
+def test_messages(systemd: tuple[str, socket.socket]) -> None:
     name, listener = systemd
     notifier = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3000000"})
     notifier.ready()
@@ -42,11 +43,11 @@ def test_messages(systemd):
         ({"WATCHDOG_USEC": "nonsense"}, None),
     ],
 )
-def test_who_is_watched(environment, seconds):
+def test_who_is_watched(environment: dict[str, str], seconds: float | None) -> None:
     assert Notifier(environment).watchdog_seconds == seconds
 
 
-def test_no_watchdog_message_where_nobody_watches(systemd):
+def test_no_watchdog_message_where_nobody_watches(systemd: tuple[str, socket.socket]) -> None:
     name, listener = systemd
     notifier = Notifier({"NOTIFY_SOCKET": name})
     notifier.watchdog()
@@ -54,6 +55,6 @@ def test_no_watchdog_message_where_nobody_watches(systemd):
     assert listener.recv(1000) == b"READY=1"
 
 
-def test_systemd_away_is_no_error(tmp_path):
+def test_systemd_away_is_no_error(tmp_path: Path) -> None:
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "absent")}).ready()
     Notifier({}).ready()

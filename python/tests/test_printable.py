@@ -7,12 +7,12 @@ from so1.printable import printable
 
 
 @given(st.text())
-def test_nothing_that_steers_a_terminal_is_left(text):
+def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
     assert printable(text).isprintable()
 
 
 @given(st.text().filter(str.isprintable))
-def test_what_can_be_printed_stays(text):
+def test_what_can_be_printed_stays(text: str) -> None:
     assert printable(text) == text
 
 
@@ -27,5 +27,5 @@ def test_what_can_be_printed_stays(text):
         ("ñandú", "ñandú"),
     ],
 )
-def test_examples(name, shown):
+def test_examples(name: str, shown: str) -> None:
     assert printable(name) == shown

@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: MIT
+from collections.abc import Sequence
+
 import pytest
-from conftest import CONTAINER, typed
 from hypothesis import given
 from hypothesis import strategies as st
 
 from so1 import tick
-from so1.model import Container, Snapshot
-from so1.store.event import Event
+from so1.model import Container, Process, Snapshot
+from so1.store.database import Tick
+from so1.store.event import Event, Kind, Outcome
+from tests.processes import CONTAINER, typed
 
 
-def build(processes, by_container=None, containers=(), *, top=0, events=()):
+def build(
+    processes: list[Process],
+    by_container: dict[str, list[Process]] | None = None,
+    containers: Sequence[Container] = (),
+    *,
+    top: int = 0,
+    events: Sequence[Event] = (),
+) -> Tick:
     by_container = by_container or {}
     snapshot = Snapshot("module", 1, 1000, 400, 600, processes, by_container)
     percent = lambda p: p.cpu_ns / 10  # noqa: E731
@@ -25,7 +35,7 @@ def build(processes, by_container=None, containers=(), *, top=0, events=()):
     )
 
 
-def container(id_=CONTAINER, **labels):
+def container(id_: str = CONTAINER, **labels: str) -> Container:
     return Container(id=id_, name="web", image="alpine", labels=labels, started_at=0)
 
 
@@ -44,7 +54,7 @@ def container(id_=CONTAINER, **labels):
         (1026, "idle"),
     ],
 )
-def test_states_have_the_kernels_names(number, name):
+def test_states_have_the_kernels_names(number: int, name: str) -> None:
     assert tick.state_name(number) == name
 
 
@@ -61,7 +71,9 @@ processes = st.lists(
 
 
 @given(processes, st.integers(0, 12))
-def test_the_largest_and_the_busiest_are_kept_and_the_sums_stay(found, top):
+def test_the_largest_and_the_busiest_are_kept_and_the_sums_stay(
+    found: list[Process], top: int
+) -> None:
     rows = build(found, top=top).process_stats
     kept = {pid for pid, *_ in rows if pid}
     assert sum(ram for _, _, ram, _ in rows) == sum(p.rss for p in found)
@@ -76,7 +88,7 @@ def test_the_largest_and_the_busiest_are_kept_and_the_sums_stay(found, top):
     assert sum(pid == 0 for pid, *_ in rows) == (len(kept) < len(found))
 
 
-def test_a_row_for_each_container_and_each_of_its_processes():
+def test_a_row_for_each_container_and_each_of_its_processes() -> None:
     inside = [typed(1, rss=10, cpu_ns=44), typed(2, rss=20, cpu_ns=2)]
     idle = container("cd" * 32)
     managed = container(**{"so1.managed": "true"})
@@ -92,8 +104,8 @@ def test_a_row_for_each_container_and_each_of_its_processes():
     assert written.metrics == (1000, 400, 600, 2, 2, 0, "module", 12.5)
 
 
-def test_only_what_was_removed_counts_as_deleted():
-    def event(kind, outcome):
+def test_only_what_was_removed_counts_as_deleted() -> None:
+    def event(kind: Kind, outcome: Outcome) -> Event:
         return Event(timestamp=1, kind=kind, outcome=outcome, detail="x")
 
     events = [
@@ -106,11 +118,11 @@ def test_only_what_was_removed_counts_as_deleted():
     assert build([], events=events).metrics[5] == 2
 
 
-def test_states_are_counted():
+def test_states_are_counted() -> None:
     found = [typed(1, state=0), typed(2, state=1), typed(3, state=1)]
     assert build(found).process_states == [("running", 1), ("sleeping", 2)]
 
 
-def test_containers_docker_did_not_list_have_their_id_for_a_name():
+def test_containers_docker_did_not_list_have_their_id_for_a_name() -> None:
     (stranger,) = tick.unknown({CONTAINER: [], "cd" * 32: []}, [container("cd" * 32)])
     assert (stranger.id, stranger.name, stranger.managed) == (CONTAINER, CONTAINER[:12], False)

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CONTAINER, SUFFIX, process
 
 from so1.sources import SourceError, kernel
+from tests.processes import CONTAINER, SUFFIX, process
 
 
-def test_reads_both_files(proc):
+def test_reads_both_files(proc: Callable[..., Path]) -> None:
     inside = process(7, name="sh", container_id=CONTAINER)
     root = proc([process(1, name="systemd"), process(7, name="sh")], [inside])
     snapshot = kernel.take(SUFFIX, root)
@@ -21,7 +22,7 @@ def test_reads_both_files(proc):
     assert [p.pid for p in snapshot.by_container[CONTAINER]] == [7]
 
 
-def test_groups_by_container(proc):
+def test_groups_by_container(proc: Callable[..., Path]) -> None:
     other = "cd" * 32
     ids = {1: CONTAINER, 2: other, 3: CONTAINER}
     root = proc([], [process(pid, container_id=id_) for pid, id_ in ids.items()])
@@ -32,12 +33,12 @@ def test_groups_by_container(proc):
     }
 
 
-def test_keys_of_a_later_module_are_let_through(proc):
+def test_keys_of_a_later_module_are_let_through(proc: Callable[..., Path]) -> None:
     root = proc([process(1, invented_later={"a": [1]})])
     assert kernel.take(SUFFIX, root).processes[0].pid == 1
 
 
-def test_reads_a_document_far_larger_than_one_read(proc):
+def test_reads_a_document_far_larger_than_one_read(proc: Callable[..., Path]) -> None:
     count = 20_000
     root = proc([process(pid, name="x" * 15) for pid in range(1, count + 1)])
     assert (root / f"sysinfo_so1_{SUFFIX}").stat().st_size > 2 * kernel._READ
@@ -64,14 +65,14 @@ def _without(key: str) -> str:
         _without("uid").replace('"pid": 1', '"pid": 1.5'),
     ],
 )
-def test_a_document_that_is_not_ours(proc, text):
+def test_a_document_that_is_not_ours(proc: Callable[..., Path], text: str) -> None:
     root = proc([])
     (root / f"sysinfo_so1_{SUFFIX}").write_text(text)
     with pytest.raises(SourceError, match="not SO1's"):
         kernel.take(SUFFIX, root)
 
 
-def test_bytes_that_are_not_utf8(proc):
+def test_bytes_that_are_not_utf8(proc: Callable[..., Path]) -> None:
     root = proc([process(1, name="NAME")])
     file = root / f"sysinfo_so1_{SUFFIX}"
     file.write_bytes(file.read_bytes().replace(b"NAME", b"\xff\xfe"))
@@ -80,7 +81,7 @@ def test_bytes_that_are_not_utf8(proc):
 
 
 @pytest.mark.parametrize("missing", ["sysinfo", "continfo"])
-def test_a_missing_file_says_what_to_do(proc, missing):
+def test_a_missing_file_says_what_to_do(proc: Callable[..., Path], missing: str) -> None:
     root = proc([])
     (root / f"{missing}_so1_{SUFFIX}").unlink()
     assert not kernel.available(SUFFIX, root)
@@ -88,7 +89,7 @@ def test_a_missing_file_says_what_to_do(proc, missing):
         kernel.take(SUFFIX, root)
 
 
-def test_a_file_that_cannot_be_read(proc):
+def test_a_file_that_cannot_be_read(proc: Callable[..., Path]) -> None:
     root = proc([])
     path = root / f"sysinfo_so1_{SUFFIX}"
     path.unlink()

@@ -47,12 +47,12 @@ sys.stdin.read()
         (f"1:name=systemd:/system.slice/x.service\n12:pids:/docker/{ID}", ID),
     ],
 )
-def test_container_id(cgroups, expected):
+def test_container_id(cgroups: str, expected: str | None) -> None:
     assert procfs.container_id(cgroups) == expected
 
 
 @given(st.binary(max_size=15).filter(lambda raw: b"\0" not in raw))
-def test_names_can_be_recovered(raw):
+def test_names_can_be_recovered(raw: bytes) -> None:
     written = procfs.escape(os.fsdecode(raw))
     written.encode("utf-8")
     assert procfs.unescape(written) == raw
@@ -70,14 +70,14 @@ def test_names_can_be_recovered(raw):
         (b"\n", "\n"),
     ],
 )
-def test_names_are_written_as_the_modules_do(raw, written):
+def test_names_are_written_as_the_modules_do(raw: bytes, written: str) -> None:
     assert procfs.escape(os.fsdecode(raw)) == written
 
 
 @pytest.mark.parametrize(
     "raw", [b"plain", b"a) R 1 (b", b"\xff\xfe", b"n\nl", b"\\x41", "ñandú".encode(), b"f" * 15]
 )
-def test_a_process_with_a_hostile_name(raw):
+def test_a_process_with_a_hostile_name(raw: bytes) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _NAMED, raw.hex()],
         stdin=subprocess.PIPE,
@@ -91,7 +91,7 @@ def test_a_process_with_a_hostile_name(raw):
     assert found.ppid == os.getpid()
 
 
-def test_this_process_as_the_kernel_shows_it():
+def test_this_process_as_the_kernel_shows_it() -> None:
     before = time.process_time_ns()
     snapshot = procfs.take()
     me = {p.pid: p for p in snapshot.processes}[os.getpid()]
@@ -112,7 +112,7 @@ def test_this_process_as_the_kernel_shows_it():
     assert len({p.pid for p in snapshot.processes}) == len(snapshot.processes)
 
 
-def test_a_zombie_is_one():
+def test_a_zombie_is_one() -> None:
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     found = {p.pid: p for p in procfs.take().processes}[child.pid]
@@ -120,7 +120,7 @@ def test_a_zombie_is_one():
     assert (found.state, found.rss) == (32, 0)
 
 
-def test_processes_that_vanish_meanwhile_are_left_out():
+def test_processes_that_vanish_meanwhile_are_left_out() -> None:
     churn = "i=0; while [ $i -lt 400 ]; do (:) & (:) & wait; i=$((i+1)); done"
     rounds = 0
     with subprocess.Popen(["sh", "-c", churn]) as shell:
@@ -130,7 +130,7 @@ def test_processes_that_vanish_meanwhile_are_left_out():
     assert rounds
 
 
-def test_containers_are_grouped(tmp_path):
+def test_containers_are_grouped(tmp_path: Path) -> None:
     # A tree of files stands for /proc: one process in a container, one outside.
     (tmp_path / "stat").write_text("btime 1700000000\n")
     (tmp_path / "meminfo").write_bytes(Path("/proc/meminfo").read_bytes())

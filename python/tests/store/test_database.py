@@ -2,13 +2,14 @@
 import contextlib
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ticks import event, tick
 
 from so1.store import database as module
 from so1.store.database import Database, DatabaseError, open_reader
+from tests.store.ticks import event, tick
 
 SEED = (Path(module.__file__).parent / "migrations" / "0001_seed.sql").read_text()
 
@@ -23,7 +24,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "metrics.db"
 
 
-def test_a_tick_is_written_whole(path):
+def test_a_tick_is_written_whole(path: Path) -> None:
     database = Database(path)
     database.write_tick(tick(1000, 3, "naïve \\xff \x1b[31m"))
     database.close()
@@ -41,7 +42,7 @@ def test_a_tick_is_written_whole(path):
         assert rows(path, f"SELECT count(*), min(timestamp) FROM {table}") == [(count, 1000)]
 
 
-def test_half_a_tick_is_none(path):
+def test_half_a_tick_is_none(path: Path) -> None:
     database = Database(path)
     bad = tick(1000)
     bad.process_stats.append((1, "a", "too few"))
@@ -53,7 +54,7 @@ def test_half_a_tick_is_none(path):
         assert rows(path, f"SELECT DISTINCT timestamp FROM {table}") == [(2000,)]
 
 
-def test_the_group_may_read_and_others_may_not(path):
+def test_the_group_may_read_and_others_may_not(path: Path) -> None:
     database = Database(path)
     modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.glob("metrics.db*")}
     assert modes == {0o640}
@@ -61,7 +62,7 @@ def test_the_group_may_read_and_others_may_not(path):
     database.close()
 
 
-def test_closing_leaves_what_a_reader_needs(path):
+def test_closing_leaves_what_a_reader_needs(path: Path) -> None:
     database = Database(path)
     database.write_tick(tick(1000))
     database.close()
@@ -86,7 +87,7 @@ def _seed(path: Path, rows_: int) -> None:
         )
 
 
-def test_a_database_from_before_is_upgraded(path):
+def test_a_database_from_before_is_upgraded(path: Path) -> None:
     _seed(path, 10)
     database = Database(path)
     assert database.moved_to is None
@@ -109,14 +110,16 @@ def test_a_database_from_before_is_upgraded(path):
     assert rows(path, "PRAGMA auto_vacuum") == [(2,)]
 
 
-def test_upgrading_again_changes_nothing(path):
+def test_upgrading_again_changes_nothing(path: Path) -> None:
     Database(path).close()
     before = rows(path, "SELECT sql FROM sqlite_schema ORDER BY name")
     Database(path).close()
     assert rows(path, "SELECT sql FROM sqlite_schema ORDER BY name") == before
 
 
-def test_a_migration_that_fails_leaves_what_was(path, monkeypatch):
+def test_a_migration_that_fails_leaves_what_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Database(path).close()
     before = rows(path, "SELECT sql FROM sqlite_schema ORDER BY name")
     known = module._migrations()
@@ -131,7 +134,7 @@ def test_a_migration_that_fails_leaves_what_was(path, monkeypatch):
     assert rows(path, "PRAGMA user_version") == [(known[-1][0],)]
 
 
-def test_a_database_from_later_is_left_alone(path):
+def test_a_database_from_later_is_left_alone(path: Path) -> None:
     Database(path).close()
     with contextlib.closing(sqlite3.connect(path)) as later:
         later.execute("PRAGMA user_version = 999")
@@ -140,7 +143,7 @@ def test_a_database_from_later_is_left_alone(path):
     assert rows(path, "PRAGMA user_version") == [(999,)]
 
 
-def test_migrations_are_numbered_without_a_gap():
+def test_migrations_are_numbered_without_a_gap() -> None:
     numbers = [number for number, _ in module._migrations()]
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -167,7 +170,7 @@ def _overwritten(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_garbage, _truncated, _overwritten])
-def test_a_damaged_file_is_moved_aside(path, spoil):
+def test_a_damaged_file_is_moved_aside(path: Path, spoil: Callable[[Path], None]) -> None:
     spoil(path)
     damaged = path.read_bytes()
     database = Database(path)
@@ -179,7 +182,7 @@ def test_a_damaged_file_is_moved_aside(path, spoil):
     assert rows(path, "SELECT timestamp FROM metrics") == [(5000,)]
 
 
-def test_an_empty_file_is_a_new_database(path):
+def test_an_empty_file_is_a_new_database(path: Path) -> None:
     path.touch()
     database = Database(path)
     database.write_tick(tick(1))
@@ -187,12 +190,12 @@ def test_an_empty_file_is_a_new_database(path):
     assert database.moved_to is None
 
 
-def test_a_place_that_cannot_be(tmp_path):
+def test_a_place_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="cannot be opened"):
         Database(tmp_path / "missing" / "metrics.db")
 
 
-def test_old_ticks_go_in_small_steps(path, monkeypatch):
+def test_old_ticks_go_in_small_steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PRUNE_ROWS", 100)
     database = Database(path)
     for timestamp in range(1000, 1010):
@@ -209,7 +212,7 @@ def test_old_ticks_go_in_small_steps(path, monkeypatch):
     database.close()
 
 
-def test_the_file_stays_within_its_size(path):
+def test_the_file_stays_within_its_size(path: Path) -> None:
     bound = 2 << 20
     database = Database(path)
     for timestamp in range(1500):
@@ -226,7 +229,7 @@ def test_the_file_stays_within_its_size(path):
     database.close()
 
 
-def test_a_file_that_is_too_large_shrinks(path):
+def test_a_file_that_is_too_large_shrinks(path: Path) -> None:
     _seed(path, 100_000)
     database = Database(path)
     before = path.stat().st_size
@@ -238,14 +241,14 @@ def test_a_file_that_is_too_large_shrinks(path):
     database.close()
 
 
-def test_events_alone(path):
+def test_events_alone(path: Path) -> None:
     database = Database(path)
     database.add_events([event(5, "one"), event(6, "two")])
     database.close()
     assert rows(path, "SELECT timestamp, detail FROM events") == [(5, "one"), (6, "two")]
 
 
-def test_a_reader_cannot_write(path):
+def test_a_reader_cannot_write(path: Path) -> None:
     Database(path).close()
     with (
         contextlib.closing(open_reader(path)) as reader,
@@ -254,13 +257,13 @@ def test_a_reader_cannot_write(path):
         reader.execute("DELETE FROM metrics")
 
 
-def test_a_reader_of_nothing(path):
+def test_a_reader_of_nothing(path: Path) -> None:
     with pytest.raises(DatabaseError, match="has the daemon run"):
         open_reader(path)
     assert not path.exists()
 
 
-def test_a_path_with_marks_of_an_address(tmp_path):
+def test_a_path_with_marks_of_an_address(tmp_path: Path) -> None:
     path = tmp_path / "a?b#c %41" / "metrics.db"
     path.parent.mkdir()
     database = Database(path)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ticks import tick
 
 from so1.store.database import Database, open_reader
+from tests.store.ticks import tick
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -31,7 +31,7 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def test_nothing_is_lost_but_what_did_not_fit(small):
+def test_nothing_is_lost_but_what_did_not_fit(small: Path) -> None:
     database = Database(small / "metrics.db")
     database.write_tick(tick(1))
     filler = fill(small)

@@ -10,9 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from ticks import tick
-
 from so1.store.database import Database
+from tests.store.ticks import tick
 
 KILLS = 40
 _WRITER = """
@@ -22,7 +21,8 @@ sys.path.insert(0, sys.argv[2])
 from ticks import tick
 from so1.store.database import Database
 database = Database(Path(sys.argv[1]))
-(start,) = database._connection.execute("SELECT coalesce(max(timestamp), 0) FROM metrics").fetchone()
+last = "SELECT coalesce(max(timestamp), 0) FROM metrics"
+(start,) = database._connection.execute(last).fetchone()
 print("ready", flush=True)
 while True:
     start += 1
@@ -31,7 +31,7 @@ while True:
 """
 
 
-def test_kill_while_writing(tmp_path):
+def test_kill_while_writing(tmp_path: Path) -> None:
     path = tmp_path / "metrics.db"
     moments = random.Random(1)
     written = 0

@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ sys.stdin.read()
 """
 
 
-def test_one_holds_it_and_is_known(tmp_path):
+def test_one_holds_it_and_is_known(tmp_path: Path) -> None:
     path = tmp_path / "metrics.db"
     assert lock.holder(path) is None
     with subprocess.Popen(

@@ -84,7 +84,7 @@ def _writer(path: Path) -> "subprocess.Popen[bytes]":
     return writer
 
 
-def test_a_reader_of_another_user_always_can(shared):
+def test_a_reader_of_another_user_always_can(shared: Path) -> None:
     path = shared / "metrics.db"
     writer = _writer(path)
     reader = subprocess.Popen(

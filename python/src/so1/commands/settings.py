@@ -25,6 +25,9 @@ def load_or_default(path: Path) -> config.Config:
     So that what only looks works on a host where nothing is set up. Raises click.ClickException
     where the file cannot be used, or one that was named is missing.
     """
-    if path == config.DEFAULT_PATH and not path.exists():
-        return config.Config()
-    return load(path)
+    try:
+        return config.load(path)
+    except config.ConfigError as error:
+        if path == config.DEFAULT_PATH and isinstance(error.__cause__, FileNotFoundError):
+            return config.Config()
+        raise click.ClickException(str(error)) from error

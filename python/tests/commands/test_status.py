@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from so1.store.database import Database, Tick
+from so1.store.event import Event
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from so1.store import lock
+lock.hold(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def fill(store: Path, age: float) -> None:
+    now = round((time.time() - age) * 1000)
+    database = Database(store)
+    database.write_tick(
+        Tick(
+            timestamp=now,
+            metrics=(2048, 1024, 1024, 3, 40, 0, "procfs", 1.5),
+            container_totals=[
+                ("a" * 64, "one", "alpine", "low", 1, 10, 0.0),
+                ("b" * 64, "two", "alpine", "low", 1, 10, 0.0),
+                ("c" * 64, "three", "grafana", "unmanaged", 1, 10, 0.0),
+            ],
+            events=[
+                Event(
+                    timestamp=now,
+                    kind="remove",
+                    outcome="done",
+                    detail="one \x1b[31m[red]line",
+                    container_name="gone",
+                )
+            ],
+        )
+    )
+    database.close()
+
+
+def test_all_is_well(so1: Callable[..., Result], store: Path) -> None:
+    fill(store, 0)
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, store], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as daemon:
+        assert daemon.stdout
+        daemon.stdout.readline()
+        result = so1("status")
+        as_json = so1("status", "--json")
+        daemon.kill()
+    assert result.exit_code == 0
+    assert f"running (pid {daemon.pid})" in result.output
+    assert "40 processes, 3 containers" in result.output
+    assert "2 low (keeps 3), 0 high (keeps 2), 1 not managed; at most 10" in result.output
+    assert "one \\x1b[31m[red]line" in result.output
+    report = json.loads(as_json.output)
+    assert report["daemon"] == {"running": True, "pid": daemon.pid}
+    assert report["tick"]["process_count"] == 40
+    assert report["containers"] == {"low": 2, "high": 0, "unmanaged": 1}
+    assert report["problems"] == []
+    assert report["database"]["ticks"] == 1
+
+
+def test_an_old_tick_and_no_daemon(so1: Callable[..., Result], store: Path) -> None:
+    fill(store, 3600)
+    result = so1("status")
+    assert result.exit_code == 3
+    assert "degraded: the daemon does not run" in result.output
+    assert "degraded: the last tick is 3600 s old" in result.output
+
+
+def test_nothing_there(so1: Callable[..., Result]) -> None:
+    result = so1("status", "--json")
+    assert result.exit_code == 3
+    report = json.loads(result.output)
+    assert report["daemon"]["running"] is False
+    assert len(report["problems"]) == 2
+    assert "tick" not in report
+
+
+def test_no_tick_yet(so1: Callable[..., Result], store: Path) -> None:
+    Database(store).close()
+    result = so1("status")
+    assert result.exit_code == 3
+    assert "no tick in the database yet" in result.output
+
+
+def test_a_file_that_is_no_database(so1: Callable[..., Result], store: Path) -> None:
+    store.write_bytes(b"garbage" * 1000)
+    result = so1("status")
+    assert result.exit_code == 3
+    assert "not a database" in result.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_told_what_may_not_be_seen(tmp_path: Path, store: Path) -> None:
+    fill(store, 0)
+    (store.parent / "metrics.db.lock").touch(mode=0o600)
+    tmp_path.chmod(0o755)
+    program = (
+        "import os, sys\nfrom so1.cli import main\n"
+        "from so1.commands import status\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "main(['--config', 'config.toml', 'status'])"
+    )
+    (tmp_path / "config.toml").write_text('[store]\npath = "metrics.db"\n')
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 3
+    assert "whether the daemon runs cannot be told" in result.stdout
+    assert "metrics.db cannot be read" in result.stdout
+    assert "group so1" in result.stdout
+    assert result.stderr == ""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The two sources against each other."""
