@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 
 from so1.model import Process, Snapshot
-from so1.sources import kernel, procfs
+from so1.sources import SourceError, kernel, procfs
 
 ROUNDS = 6
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -103,4 +103,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except SourceError as error:
+        sys.exit(str(error))

@@ -145,3 +145,34 @@ def test_containers_are_grouped(tmp_path: Path) -> None:
     snapshot = procfs.take(tmp_path)
     assert sorted(p.pid for p in snapshot.processes) == [11, 12]
     assert {id_: [p.pid for p in ps] for id_, ps in snapshot.by_container.items()} == {ID: [11]}
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "expected"),
+    [
+        ("kworker/0:1-evnt", 0x200040, "kworker/0:1"),
+        ("kworker/u4:0+flu", 0x200040, "kworker/u4:0"),
+        ("kworker/1:2H-kbl", 0x200040, "kworker/1:2H"),
+        ("kworker/R-quota", 0x200040, "kworker/R-quota"),
+        ("kswapd0", 0x200040, "kswapd0"),
+        # Anybody may call a process so; only the kernel's are shortened.
+        ("kworker/0:1-evil", 0x400100, "kworker/0:1-evi"),
+    ],
+)
+def test_kernel_workers_have_their_own_name(
+    tmp_path: Path, name: str, flags: int, expected: str
+) -> None:
+    (tmp_path / "stat").write_text("btime 1700000000\n")
+    (tmp_path / "meminfo").write_bytes(Path("/proc/meminfo").read_bytes())
+    own = Path(f"/proc/{os.getpid()}")
+    folder = tmp_path / "11"
+    folder.mkdir()
+    for file in ("status", "statm"):
+        (folder / file).write_bytes((own / file).read_bytes())
+    (folder / "cmdline").write_bytes(b"")
+    (folder / "cgroup").write_text("0::/\n")
+    fields = (own / "stat").read_text().rpartition(")")[2].split()
+    fields[6] = str(flags)
+    (folder / "stat").write_text(f"11 ({name}) {' '.join(fields)}\n")
+    (found,) = procfs.take(tmp_path).processes
+    assert found.name == expected

@@ -25,6 +25,10 @@ _STATES = {
 _RUNTIME = re.compile(
     r"(?:(?:docker|libpod|cri-containerd|crio|nerdctl)-([0-9a-f]{64})\.scope|([0-9a-f]{64}))"
 )
+_NAME = 15
+"""Bytes of a name; psutil completes longer ones from the command line."""
+_KERNEL_THREAD = 0x200000
+_WORK = re.compile(r"^(kworker/u?[0-9]+:[0-9]+H?)[-+].*", re.DOTALL)
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _ATTRIBUTES = [
     *("pid", "ppid", "uids", "name", "status", "num_threads"),
@@ -62,12 +66,14 @@ def unescape(name: str) -> bytes:
     return re.sub(rb"\\(?:\\|x([0-9a-f]{2}))", original, name.encode())
 
 
-def _start_ns(stat: bytes) -> int:
-    """Find the start in the text of /proc/PID/stat: the 22nd field, in clock ticks since boot.
+def _stat(stat: bytes) -> tuple[int, int]:
+    """Find the flags and the start in the text of /proc/PID/stat, its fields 9 and 22.
 
-    psutil gives it as a time of day, which moves whenever the clock is set.
+    The start is in nanoseconds since boot; psutil gives it as a time of day, which moves whenever
+    the clock is set.
     """
-    return int(stat.rpartition(b")")[2].split()[19]) * 1_000_000_000 // _CLOCK_TICKS
+    fields = stat.rpartition(b")")[2].split()
+    return int(fields[6]), int(fields[19]) * 1_000_000_000 // _CLOCK_TICKS
 
 
 def _process(info: dict[str, object], proc: Path, now_ns: int, total_ram: int) -> Process | None:
@@ -76,17 +82,21 @@ def _process(info: dict[str, object], proc: Path, now_ns: int, total_ram: int) -
     if memory is None or times is None or uids is None:  # it exited meanwhile
         return None
     try:
-        start_ns = _start_ns((proc / str(pid) / "stat").read_bytes())
+        flags, start_ns = _stat((proc / str(pid) / "stat").read_bytes())
         cgroups = (proc / str(pid) / "cgroup").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     cpu_ns = round((times.user + times.system) * 1e9)  # type: ignore[attr-defined]
     rss = memory.rss // 1024  # type: ignore[attr-defined]
+    name = str(info["name"])[:_NAME]
+    if flags & _KERNEL_THREAD:
+        # /proc adds what a worker did last; its name proper stays the same.
+        name = _WORK.sub(r"\1", name)
     return Process(
         pid=pid,  # type: ignore[arg-type]
         ppid=info["ppid"],  # type: ignore[arg-type]
         uid=uids.real,  # type: ignore[attr-defined]
-        name=escape(str(info["name"])[:15]),
+        name=escape(name),
         threads=info["num_threads"] or 0,  # type: ignore[arg-type]
         rss=rss,
         vsz=memory.vms // 1024,  # type: ignore[attr-defined]
