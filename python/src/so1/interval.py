@@ -16,22 +16,23 @@ class Interval:
 
     def advance(self, snapshot: Snapshot) -> None:
         """Make this snapshot the end of the interval."""
-        before, self._cpu = self._cpu, {p.key: p.cpu_ns for p in snapshot.processes}
+        before = self._cpu
+        self._cpu = {(p.pid, p.start_ns): p.cpu_ns for p in snapshot.processes}
         since = self._taken_ns
         self._taken_ns = snapshot.taken_ns
         self._elapsed = snapshot.taken_ns - since if since is not None else 0
         self._used = {}
         if since is None:
             return
-        for process in snapshot.processes:
-            then = before.get(process.key)
-            if then is None:
-                # It started meanwhile, or else nothing is known of what it used before.
-                then = 0 if process.start_ns >= since else process.cpu_ns
-            self._used[process.key] = max(0, process.cpu_ns - then)
+        # Most processes of a host sleep: only those whose counter moved are looked at.
+        for key, cpu_ns in self._cpu.items() - before.items():
+            # It started meanwhile, or else nothing is known of what it used before.
+            then = before.get(key, 0 if key[1] >= since else cpu_ns)
+            if cpu_ns > then:
+                self._used[key] = cpu_ns - then
 
     def percent(self, process: Process) -> float:
         """Percent of one CPU that the process used over the interval."""
-        if self._elapsed <= 0:
+        if self._elapsed <= 0 or not self._used:
             return 0.0
-        return self._used.get(process.key, 0) * 100 / self._elapsed
+        return self._used.get((process.pid, process.start_ns), 0) * 100 / self._elapsed

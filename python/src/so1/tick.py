@@ -3,7 +3,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from so1.model import Container, ContainerUsage, Process, Snapshot
 from so1.store.database import Tick
@@ -64,19 +64,21 @@ def unknown(by_container: Mapping[str, object], known: Sequence[Container]) -> l
 def _process_rows(
     processes: Sequence[Process], percent: Percent, top: int
 ) -> list[tuple[object, ...]]:
-    kept: Sequence[Process] = processes
-    others: list[Process] = []
+    cpu = list(map(percent, processes))
+    ram = [p.rss for p in processes]
+    kept: Iterable[int] = range(len(processes))
     if top and len(processes) > top:
-        largest = heapq.nlargest(top, processes, key=lambda p: p.rss)
-        busiest = heapq.nlargest(top, processes, key=percent)
-        chosen = {p.pid for p in (*largest, *busiest)}
-        kept = [p for p in processes if p.pid in chosen]
-        others = [p for p in processes if p.pid not in chosen]
-    rows: list[tuple[object, ...]] = [(p.pid, p.name, p.rss, round(percent(p))) for p in kept]
-    if others:
+        largest = heapq.nlargest(top, kept, key=ram.__getitem__)
+        busiest = heapq.nlargest(top, kept, key=cpu.__getitem__)
+        kept = sorted({*largest, *busiest})
+    rows: list[tuple[object, ...]] = [
+        (processes[i].pid, processes[i].name, ram[i], round(cpu[i])) for i in kept
+    ]
+    if len(rows) < len(processes):
         # The sums over the table stay those of the host.
-        ram, cpu = sum(p.rss for p in others), sum(map(percent, others))
-        rows.append((0, "(other)", ram, round(cpu)))
+        other_ram = sum(ram) - sum(ram[i] for i in kept)
+        other_cpu = sum(cpu) - sum(cpu[i] for i in kept)
+        rows.append((0, "(other)", other_ram, round(other_cpu)))
     return rows
 
 
@@ -96,7 +98,9 @@ def build(
     timestamp is Unix epoch milliseconds, host_cpu percent of all CPUs; top is how many processes
     to keep by RAM and how many by CPU, 0 for all.
     """
-    states = Counter(state_name(p.state) for p in snapshot.processes)
+    states: Counter[str] = Counter()
+    for state, count in Counter([p.state for p in snapshot.processes]).items():
+        states[state_name(state)] += count
     return Tick(
         timestamp=timestamp,
         metrics=(
