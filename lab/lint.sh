@@ -5,10 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 echo "lint: ruff"
-ruff check -q --config python/pyproject.toml python library lab
-ruff format -q --check --config python/pyproject.toml python library lab
+ruff check -q .
+ruff format -q --check .
 echo "lint: mypy"
 (cd python && mypy --no-error-summary)
+MYPYPATH=library:tests/library mypy --no-error-summary --strict library/*.py tests/library
+(cd grafana && mypy --no-error-summary --strict -p generator -p bench)
 echo "lint: shellcheck"
 git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck
 echo "lint: yamllint"

@@ -267,9 +267,7 @@ def main() -> int:
     if arguments.command == "image":
         print(image(arguments.suite))
     elif arguments.command == "up":
-        if not machine.up(
-            arguments.suite, arguments.memory, arguments.forward, arguments.append
-        ):
+        if not machine.up(arguments.suite, arguments.memory, arguments.forward, arguments.append):
             say(f"{machine.name} is up already")
     elif arguments.command == "down":
         say(f"{machine.name} removed" if machine.down() else f"there is no {machine.name}")

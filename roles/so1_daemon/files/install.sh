@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# On the host: installs the archive's wheels in the venv, made anew where its Python is not the host's any more.
+#
+# usage: install.sh PREFIX ARCHIVE STAMP pypi|wheelhouse [EXTRA]
+set -euo pipefail
+
+venv=$1/venv archive=$2 stamp=$3 from=$4 extra=${5:-}
+wheels=$(mktemp -d)
+trap 'rm -rf "$wheels"' EXIT
+tar -C "$wheels" -xf "$archive"
+
+"$venv/bin/python" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])' \
+    "$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" 2>/dev/null ||
+    /usr/bin/python3 -m venv --clear "$venv"
+rm -f "$venv/.installed"
+
+pip=("$venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir --constraint "$wheels/constraints.txt")
+[ "$from" = pypi ] || pip+=(--no-index --find-links "$wheels")
+wheel=$(echo "$wheels"/so1-*.whl)
+"${pip[@]}" "$wheel$extra"
+# The same version may be of other sources.
+"${pip[@]}" --no-deps --force-reinstall "$wheel"
+"$venv/bin/pip" check -q --disable-pip-version-check
+
+# Last: an installation that was cut off is done again.
+echo "$stamp" >"$venv/.installed"
+rm -f "$archive"
