@@ -2,6 +2,7 @@
 """What several tests stand on: a tree like /proc with the modules' files, and processes in it."""
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.engine import LiveEngine
 from tests.processes import SUFFIX
 
 
@@ -34,3 +36,18 @@ def _real_proc() -> Iterator[None]:
     """psutil's root is its own global: each test leaves it as it was."""
     yield
     psutil.PROCFS_PATH = "/proc"
+
+
+@pytest.fixture(scope="session")
+def _engine() -> Iterator[LiveEngine]:
+    with tempfile.TemporaryDirectory(prefix="so1-engine-") as folder:
+        started = LiveEngine(Path(folder))
+        yield started
+        started.stop()
+
+
+@pytest.fixture
+def engine(_engine: LiveEngine) -> Iterator[LiveEngine]:
+    """A Docker Engine without containers, and without any after the test."""
+    yield _engine
+    _engine.clear()

@@ -5,6 +5,9 @@ from typing import Literal
 
 import msgspec
 
+MANAGED = "so1.managed"
+CLASS = "so1.class"
+
 Source = Literal["module", "procfs"]
 ContainerClass = Literal["low", "high"]
 
@@ -57,7 +60,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 class Container(msgspec.Struct, frozen=True):
     """A running container as the Docker Engine lists it.
 
-    started_at is Unix epoch seconds; labels decide everything the governor may do.
+    started_at is Unix epoch seconds: when it was created or, where an inspection has shown a later
+    start, that one. labels decide everything the governor may do.
     """
 
     id: str
@@ -69,7 +73,7 @@ class Container(msgspec.Struct, frozen=True):
     @property
     def managed(self) -> bool:
         """Whether it was handed to the governor: the label so1.managed=true."""
-        return self.labels.get("so1.managed") == "true"
+        return self.labels.get(MANAGED) == "true"
 
 
 class ContainerUsage(msgspec.Struct, frozen=True):

@@ -8,24 +8,11 @@ import click
 from so1 import config, journal
 from so1.commands import settings
 from so1.daemon import Daemon
-from so1.model import Container, ContainerUsage
+from so1.engine import Engine
+from so1.governor.act import Governor
 from so1.notify import Notifier
 from so1.store import lock
 from so1.store.database import Database, DatabaseError
-from so1.store.event import Event
-
-
-class _Unlisted:
-    """Containers as the kernel sees them, without their names and without a governor."""
-
-    def running(self) -> list[Container]:
-        return []
-
-    def govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:  # noqa: ARG002
-        return []
-
-    def classify(self, container: Container) -> str:  # noqa: ARG002
-        return "low"
 
 
 @click.command()
@@ -51,10 +38,14 @@ def command(path: Path) -> None:
             f"{store} cannot be used ({error.strerror}); its directory must exist"
             " and belong to the daemon's user"
         ) from error
+    notifier = Notifier()
     Daemon(
         current,
         database,
-        containers=lambda _: _Unlisted(),
+        # Stopping containers may take long; systemd hears from us meanwhile.
+        containers=lambda settled: Governor(
+            Engine(settled.docker), settled.governor, beat=notifier.watchdog
+        ),
         reload=lambda: config.load(path),
-        notifier=Notifier(),
+        notifier=notifier,
     ).run()

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: MIT
+"""The Docker Engine, through the SDK's low-level client: one request a call, each with a limit."""
+
+import errno
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+import requests
+from docker.api import APIClient
+from docker.errors import APIError, DockerException, NotFound
+
+from so1.config import Docker
+from so1.model import MANAGED, Container
+
+T = TypeVar("T")
+
+_ANSWER_MAX = 200
+"""Characters of what the engine says that stand in our sentence."""
+_CONFLICT = 409
+
+
+class EngineError(Exception):
+    """The engine did not do what it was asked; the message is one sentence with the way out."""
+
+
+class NotFoundError(EngineError):
+    """There is no such container or image."""
+
+
+class _Listed(msgspec.Struct, frozen=True, rename="pascal"):
+    """An element of the engine's list; of its many keys only these are read."""
+
+    id: str
+    names: list[str] | None = None
+    image: str = ""
+    created: int = 0
+    labels: dict[str, str] | None = None
+    state: str = ""
+
+
+class _State(msgspec.Struct, frozen=True, rename="pascal"):
+    running: bool
+    started_at: datetime
+
+
+class _Config(msgspec.Struct, frozen=True, rename="pascal"):
+    labels: dict[str, str] | None = None
+
+
+class _HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
+    auto_remove: bool = False
+
+
+class _Mount(msgspec.Struct, frozen=True, rename="pascal"):
+    type: str = ""
+    name: str = ""
+
+
+class _Looked(msgspec.Struct, frozen=True, rename="pascal"):
+    id: str
+    image: str
+    state: _State
+    config: _Config
+    host_config: _HostConfig
+    mounts: list[_Mount] | None = None
+
+
+class Inspected(msgspec.Struct, frozen=True):
+    """A container as it is now; `raw` is the whole of what the engine says about it.
+
+    kept_volumes are the volumes that have no name of their own and would go with a container
+    that was started with --rm.
+    """
+
+    id: str
+    image_id: str
+    running: bool
+    started_at: float
+    labels: dict[str, str]
+    auto_remove: bool
+    anonymous_volumes: list[str]
+    raw: dict[str, Any]
+
+
+class Engine:
+    """One Docker Engine; connects when it is first asked something, and again after a failure.
+
+    Its methods may be called from several threads. Each raises EngineError where the engine is
+    down, slow or refuses.
+    """
+
+    def __init__(self, docker: Docker) -> None:
+        """Remember where the engine is; that it is there shows with the first call."""
+        self._docker = docker
+        self._client: APIClient | None = None
+        self._lock = threading.Lock()
+        self._started: dict[str, float] = {}
+
+    def _call(self, what: str, ask: Callable[[APIClient], T]) -> T:
+        try:
+            return ask(self._connected())
+        except NotFound as error:
+            raise NotFoundError(f"{what}: {_said(error)}") from error
+        except APIError as error:
+            raise EngineError(f"{what}: {_said(error)}") from error
+        except (DockerException, requests.RequestException, OSError) as error:
+            self._disconnect()
+            raise EngineError(self._unreachable(error)) from error
+        except (msgspec.ValidationError, LookupError, TypeError, ValueError) as error:
+            raise EngineError(
+                f"{what}: what {self._docker.host} answers is not Docker's ({error})"
+            ) from error
+
+    def _connected(self) -> APIClient:
+        with self._lock:
+            if self._client is None:
+                self._client = APIClient(
+                    self._docker.host,
+                    version="auto",
+                    timeout=self._docker.timeout,
+                    use_ssh_client=self._docker.host.startswith("ssh://"),
+                )
+            return self._client
+
+    def _disconnect(self) -> None:
+        # Another engine, or another version of it, may answer next time.
+        with self._lock:
+            self._client = None
+
+    def _unreachable(self, error: BaseException) -> str:
+        host = self._docker.host
+        causes = list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, requests.Timeout | TimeoutError):
+                return (
+                    f"{host} did not answer within {self._docker.timeout:g} s;"
+                    " look at the Docker service, or raise docker.timeout"
+                )
+            number = getattr(cause, "errno", None)
+            if number in (errno.EACCES, errno.EPERM):
+                return f"{host} may not be used; be root or a member of the group docker"
+            if number in (errno.ENOENT, errno.ECONNREFUSED):
+                return (
+                    f"nothing listens on {host}; start the Docker service, or set docker.host"
+                    " in the configuration"
+                )
+        return f"{host} cannot be used: {_short(causes[-1])}"
+
+    def running(self) -> list[Container]:
+        """List the running containers, in one request.
+
+        The list tells when a container was created, not when it was started; a later start is
+        known only of those that `inspect` has shown.
+        """
+        found = self._call("containers cannot be listed", lambda client: client.containers())
+        result = self._call("containers cannot be listed", lambda _: list(self._containers(found)))
+        listed = {c.id for c in result}
+        with self._lock:
+            self._started = {id_: at for id_, at in self._started.items() if id_ in listed}
+        return result
+
+    def managed(self) -> list[tuple[Container, str]]:
+        """List the managed containers, stopped ones too, each with its state ('running', …)."""
+
+        def ask(client: APIClient) -> list[tuple[Container, str]]:
+            found = client.containers(all=True, filters={"label": f"{MANAGED}=true"})
+            states = [entry.state for entry in msgspec.convert(found, list[_Listed])]
+            return list(zip(self._containers(found), states, strict=True))
+
+        return self._call("containers cannot be listed", ask)
+
+    def _containers(self, found: object) -> Iterator[Container]:
+        for entry in msgspec.convert(found, list[_Listed]):
+            yield Container(
+                id=entry.id,
+                name=entry.names[0].removeprefix("/") if entry.names else entry.id[:12],
+                image=entry.image,
+                labels=entry.labels or {},
+                started_at=max(entry.created, self._started.get(entry.id, 0)),
+            )
+
+    def inspect(self, container_id: str) -> Inspected:
+        """Look at one container; raises NotFoundError where it is gone."""
+        what = f"container {container_id[:12]} cannot be looked at"
+        raw = self._call(what, lambda client: client.inspect_container(container_id))
+        looked = self._call(what, lambda _: msgspec.convert(raw, _Looked))
+        started_at = looked.state.started_at.timestamp()
+        with self._lock:
+            self._started[looked.id] = started_at
+        return Inspected(
+            id=looked.id,
+            image_id=looked.image,
+            running=looked.state.running,
+            started_at=started_at,
+            labels=looked.config.labels or {},
+            auto_remove=looked.host_config.auto_remove,
+            anonymous_volumes=[
+                mount.name
+                for mount in looked.mounts or ()
+                if mount.type == "volume" and _is_digest(mount.name)
+            ],
+            raw=raw,
+        )
+
+    def inspect_image(self, image: str) -> dict[str, Any] | None:
+        """Look at an image; None where it is not here."""
+        try:
+            found: dict[str, Any] = self._call(
+                f"image {image} cannot be looked at", lambda client: client.inspect_image(image)
+            )
+        except NotFoundError:
+            return None
+        return found
+
+    def stop(self, container_id: str, patience: int) -> None:
+        """Stop a container: its stop signal, after `patience` seconds SIGKILL."""
+        self._call(
+            f"container {container_id[:12]} cannot be stopped",
+            lambda client: client.stop(container_id, timeout=patience),
+        )
+
+    def remove(self, container_id: str) -> None:
+        """Remove a stopped container and none of its volumes; one that is gone is fine."""
+        what = f"container {container_id[:12]} cannot be removed"
+        try:
+            self._call(what, lambda client: client.remove_container(container_id, v=False))
+        except NotFoundError:
+            return
+        except EngineError as error:
+            # Of one that was started with --rm the engine may be half-way through.
+            cause = error.__cause__
+            if not (
+                isinstance(cause, APIError)
+                and cause.status_code == _CONFLICT
+                and "already in progress" in str(cause.explanation)
+            ):
+                raise
+
+    def pull(self, image: str) -> None:
+        """Pull an image; the time limit holds for each message about its progress."""
+
+        def ask(client: APIClient) -> None:
+            # The SDK's own pull() has no time limit.
+            name, tag = _tagged(image)
+            answer = client.post(
+                f"{client.base_url}/v{client.api_version}/images/create",
+                params={"fromImage": name, "tag": tag},
+                timeout=max(60.0, self._docker.timeout),
+                stream=True,
+            )
+            with answer:
+                for line in answer.iter_lines():
+                    message = msgspec.json.decode(line) if line else {}
+                    if said := message.get("error") or message.get("message"):
+                        raise EngineError(f"image {image} cannot be pulled: {_one_line(said)}")
+
+        self._call(f"image {image} cannot be pulled", ask)
+
+    def run(self, name: str, image: str, command: list[str], options: dict[str, Any]) -> str:
+        """Create a container from `options`, the engine's own names, and start it; gives its id.
+
+        One that cannot be started is removed again.
+        """
+        body = {**options, "Image": image, "Cmd": command}
+        created: str = self._call(
+            f"container {name} cannot be created",
+            lambda client: client.create_container_from_config(body, name)["Id"],
+        )
+        try:
+            self._call(f"container {name} cannot be started", lambda client: client.start(created))
+        except EngineError:
+            self.remove(created)
+            raise
+        return created
+
+
+def _tagged(image: str) -> tuple[str, str]:
+    """Split an image's name; without a tag the engine would pull every one there is."""
+    if "@" in image:
+        name, _, digest = image.rpartition("@")
+        return name, digest
+    name, colon, tag = image.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (image, "latest")
+
+
+def _is_digest(name: str) -> bool:
+    """Whether a volume's name is one that the engine made up."""
+    return len(name) == 64 and set(name) <= set("0123456789abcdef")
+
+
+def _causes(error: BaseException) -> Iterable[BaseException]:
+    """Give an error and all it came from; requests and urllib3 hide some among the arguments."""
+    seen: list[BaseException] = []
+    pending: list[object] = [error]
+    while pending:
+        cause = pending.pop(0)
+        if isinstance(cause, BaseException) and cause not in seen:
+            seen.append(cause)
+            pending += [cause.__cause__, cause.__context__, *cause.args]
+            pending.append(getattr(cause, "reason", None))
+    return seen
+
+
+def _said(error: APIError) -> str:
+    return _one_line(str(error.explanation or error))
+
+
+def _short(error: BaseException) -> str:
+    return _one_line(str(error) or type(error).__name__)
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split()).rstrip(".")
+    return line if len(line) <= _ANSWER_MAX else line[: _ANSWER_MAX - 1] + "…"

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""Carrying a plan out: look again, stop, remove, and tell what came of it."""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from so1.config import Governor as Policy
+from so1.engine import Engine, EngineError, Inspected, NotFoundError
+from so1.governor import recreate
+from so1.governor.policy import Plan, Verdict, classify, is_young, plan
+from so1.model import MANAGED, Container, ContainerUsage
+from so1.store.event import Event, Outcome
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 4
+"""Removals side by side: each may take the whole time that a container is given to stop."""
+_BUDGET = 15.0
+"""Seconds after which a tick begins no further removal; the next one goes on."""
+_BEAT = 1.0
+"""Seconds between two signs of life while containers are being stopped."""
+_SAID = {"done": "Removed", "planned": "Would be removed", "refused": "Kept", "failed": "Kept"}
+
+
+class Governor:
+    """Plans and acts tick after tick, and tells what it does once, not every tick."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        policy: Policy,
+        *,
+        beat: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Govern an engine's containers; `beat` is called while that takes long."""
+        self._engine = engine
+        self._policy = policy
+        self._beat = beat
+        self._clock = clock
+        self._told: dict[str, set[tuple[str, ...]]] = {}
+
+    def running(self) -> list[Container]:
+        """List the running containers; raises EngineError."""
+        return self._engine.running()
+
+    def classify(self, container: Container) -> str:
+        """Tell 'low' or 'high'."""
+        return classify(container)
+
+    def govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:
+        """Plan and act; gives an event for each thing that was not told before.
+
+        What is refused, fails or, in the mode observe, is only planned stays so for many ticks: it
+        is told once for each container and reason.
+        """
+        listed = {usage.container.id for usage in usages}
+        self._told = {id_: told for id_, told in self._told.items() if id_ in listed}
+        return carry_out(
+            plan(usages, self._policy, now),
+            self._engine,
+            self._policy,
+            told=self._told,
+            beat=self._beat,
+            clock=self._clock,
+        )
+
+
+def carry_out(
+    planned: Plan,
+    engine: Engine,
+    policy: Policy,
+    *,
+    told: dict[str, set[tuple[str, ...]]] | None = None,
+    beat: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.time,
+) -> list[Event]:
+    """Remove what the plan says, several at a time; none that fails stops the others.
+
+    `told` remembers, by container, what events there have been. Ends after the budget and the time
+    limits of one removal at the latest.
+    """
+    removals = planned.removals
+    if not removals:
+        return []
+    told = {} if told is None else told
+    deadline = time.monotonic() + _BUDGET
+
+    def one(verdict: Verdict) -> Event | None:
+        known = told.setdefault(verdict.container.id, set())
+        if policy.mode == "observe" and ("planned", verdict.rule) in known:
+            return None
+        if time.monotonic() > deadline:
+            _log.info("%s is left for the next tick", verdict.container.name)
+            return None
+        came = _remove(verdict, planned, engine, policy)
+        if came is None:
+            return None
+        outcome, why, command = came
+        key = (outcome, verdict.rule, *([why] if outcome in ("refused", "failed") else []))
+        if key in known:
+            return None
+        known.add(key)
+        return _event(verdict, outcome, why, command, clock())
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="remove") as pool:
+        pending: set[Future[Event | None]] = set()
+        ordered = [pool.submit(one, verdict) for verdict in removals]
+        pending.update(ordered)
+        while pending:
+            _, pending = wait(pending, timeout=_BEAT, return_when=FIRST_COMPLETED)
+            beat()
+    return [event for future in ordered if (event := _result(future))]
+
+
+def _result(future: Future[Event | None]) -> Event | None:
+    try:
+        return future.result()
+    except Exception:  # noqa: BLE001 - a fault of ours in one removal is not the others'
+        _log.exception("a removal failed")
+        return None
+
+
+def objection(now: Inspected, verdict: Verdict, planned: Plan) -> str | None:
+    """Tell why a container, as it is now, is not to be removed after all; None where it is."""
+    container = verdict.container
+    if now.id != container.id:
+        return "another container answers to its id"
+    if not now.running:
+        return "it has stopped by itself"
+    if now.labels.get(MANAGED) != "true":
+        return "it is not managed"
+    if now.started_at > planned.now:
+        return "it was started again after it was measured"
+    if now.auto_remove and now.anonymous_volumes:
+        return (
+            "it was started with --rm and has a volume without a name, which the engine would"
+            " remove with it; volumes are never removed"
+        )
+    return None
+
+
+def _remove(
+    verdict: Verdict, planned: Plan, engine: Engine, policy: Policy
+) -> tuple[Outcome, str, str | None] | None:
+    """Remove one container; gives the outcome, the reason, and what would bring it back.
+
+    None where the grace period turns out to spare it.
+    """
+    id_ = verdict.container.id
+    try:
+        now = engine.inspect(id_)
+    except NotFoundError:
+        return "refused", "it is gone already", None
+    except EngineError as error:
+        return "failed", str(error), None
+    if not planned.emergency and is_young(now.started_at, policy, planned.now):
+        # The list told when it was created, not that it was started again since. From here on the
+        # engine knows, and so does the next plan.
+        return None
+    if why := objection(now, verdict, planned):
+        return "refused", why, None
+    command, missing = _command(now, engine)
+    if policy.mode == "observe":
+        return "planned", verdict.reason + missing, command
+    try:
+        engine.stop(id_, policy.stop_timeout)
+        engine.remove(id_)
+    except NotFoundError:
+        # Started with --rm, it is gone as soon as it has stopped.
+        if not now.auto_remove:
+            return "refused", "it is gone already", command
+    except EngineError as error:
+        return "failed", str(error), command
+    return "done", verdict.reason + missing, command
+
+
+def _command(now: Inspected, engine: Engine) -> tuple[str | None, str]:
+    """Give the command line that would bring it back, and what is to be said about it."""
+    try:
+        image = engine.inspect_image(now.image_id)
+    except EngineError as error:
+        _log.warning("%s", error)
+        image = None
+    try:
+        made = recreate.command(now.raw, image)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        # An engine may describe a container in ways that we do not know; it goes all the same.
+        _log.exception("no command line for %s", now.id)
+        return None, ""
+    return made.command, f"; {made.note}" if made.note else ""
+
+
+def _event(verdict: Verdict, outcome: Outcome, why: str, command: str | None, now: float) -> Event:
+    usage = verdict.usage
+    return Event(
+        timestamp=round(now * 1000),
+        kind="remove",
+        outcome=outcome,
+        detail=f"{_SAID[outcome]}: {why}.",
+        container_id=usage.container.id,
+        container_name=usage.container.name,
+        image=usage.container.image,
+        class_=verdict.class_,
+        ram_usage=usage.ram,
+        cpu_usage=usage.cpu,
+        rule=verdict.rule,
+        recreate=command,
+    )

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: MIT
+"""The `docker run` command line that would bring a removed container back.
+
+What the image says itself is left out. The values of environment variables are left out too, as the
+command line is kept in a database and shown in dashboards: `-e NAME` takes the value from the shell
+that runs it. What the command line cannot hold is told in the note.
+"""
+
+import csv
+import io
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+_SHM_SIZE = 64 << 20
+_NANO = 1_000_000_000
+_PLAIN_LOGS = ("json-file", "local", "journald", "none")
+"""Log drivers that need no password; the options of others stay out of the database."""
+_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "'": "\\'", "\\": "\\\\"}
+
+Inspection = Mapping[str, Any]
+
+# Of the engine's HostConfig: the option, and the values that are the default.
+_VALUES: dict[str, tuple[str, tuple[object, ...]]] = {
+    "Memory": ("--memory", ()),
+    "MemoryReservation": ("--memory-reservation", ()),
+    "MemorySwappiness": ("--memory-swappiness", (-1,)),
+    "CpuShares": ("--cpu-shares", ()),
+    "CpuPeriod": ("--cpu-period", ()),
+    "CpuQuota": ("--cpu-quota", ()),
+    "CpusetCpus": ("--cpuset-cpus", ()),
+    "CpusetMems": ("--cpuset-mems", ()),
+    "PidsLimit": ("--pids-limit", (-1,)),
+    "BlkioWeight": ("--blkio-weight", ()),
+    "OomScoreAdj": ("--oom-score-adj", ()),
+    "ShmSize": ("--shm-size", (_SHM_SIZE,)),
+    "PidMode": ("--pid", ()),
+    "UTSMode": ("--uts", ()),
+    "IpcMode": ("--ipc", ("private", "shareable")),
+    "UsernsMode": ("--userns", ()),
+    "CgroupnsMode": ("--cgroupns", ("private",)),
+    "CgroupParent": ("--cgroup-parent", ()),
+    "Runtime": ("--runtime", ("runc",)),
+}
+_LISTS = {
+    "CapAdd": "--cap-add",
+    "CapDrop": "--cap-drop",
+    "SecurityOpt": "--security-opt",
+    "GroupAdd": "--group-add",
+    "Dns": "--dns",
+    "DnsOptions": "--dns-option",
+    "DnsSearch": "--dns-search",
+    "ExtraHosts": "--add-host",
+    "DeviceCgroupRules": "--device-cgroup-rule",
+}
+_MAPS = {"Sysctls": "--sysctl", "StorageOpt": "--storage-opt", "Annotations": "--annotation"}
+_FLAGS = {
+    "Privileged": "--privileged",
+    "ReadonlyRootfs": "--read-only",
+    "AutoRemove": "--rm",
+    "PublishAllPorts": "--publish-all",
+    "OomKillDisable": "--oom-kill-disable",
+    "Init": "--init",
+}
+
+
+class Recreate(msgspec.Struct, frozen=True):
+    """A command line, and what has to be known beside it."""
+
+    command: str
+    note: str
+
+
+def command(container: Inspection, image: Inspection | None) -> Recreate:
+    """Write the command line for a container from what the engine says about it and its image."""
+    config, host = container["Config"], container["HostConfig"]
+    base: Inspection = ((image or {}).get("Config") or {}) if image else {}
+    missing: list[str] = []
+    words = ["docker", "run", "--detach", "--name", container["Name"].removeprefix("/")]
+    words += _host(host)
+    words += _memory_swap(host)
+    words += _network(container, missing)
+    words += _ports(host, config, base)
+    words += _mounts(container)
+    words += _own(config, base)
+    words += _logging(host, missing)
+    words += _health(config, base)
+    names = _environment(config, base)
+    words += [word for name in names for word in ("--env", name)]
+    words += _process(config, base)
+    if names:
+        missing.append(f"the values of {', '.join(names)} are not kept: set them before")
+    if image is None:
+        missing.append("its image is gone")
+    if host.get("DeviceRequests"):
+        missing.append("its GPUs are not named")
+    return Recreate(" ".join(map(quote, words)), "; ".join(missing))
+
+
+def quote(word: str) -> str:
+    """Quote a word for the shell, on one line and printable whatever it holds."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(_escape(character) for character in word) + "'"
+
+
+def _escape(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def _host(host: Inspection) -> Iterator[str]:
+    for key, (option, defaults) in _VALUES.items():
+        value = host.get(key)
+        if value and value not in defaults:
+            yield from (option, str(value))
+    for key, option in _LISTS.items():
+        for value in host.get(key) or ():
+            yield from (option, str(value))
+    for key, option in _MAPS.items():
+        for name, value in sorted((host.get(key) or {}).items()):
+            yield from (option, f"{name}={value}")
+    yield from (option for key, option in _FLAGS.items() if host.get(key))
+    if host.get("NanoCpus"):
+        yield from ("--cpus", f"{host['NanoCpus'] / _NANO:.9f}".rstrip("0").rstrip("."))
+    for limit in host.get("Ulimits") or ():
+        yield from ("--ulimit", f"{limit['Name']}={limit['Soft']}:{limit['Hard']}")
+    for device in host.get("Devices") or ():
+        parts = (device["PathOnHost"], device["PathInContainer"], device["CgroupPermissions"])
+        yield from ("--device", ":".join(filter(None, parts)))
+    restart = host.get("RestartPolicy") or {}
+    if restart.get("Name", "no") not in ("", "no"):
+        retries = restart.get("MaximumRetryCount")
+        yield from ("--restart", restart["Name"] + (f":{retries}" if retries else ""))
+
+
+def _memory_swap(host: Inspection) -> list[str]:
+    swap, memory = host.get("MemorySwap") or 0, host.get("Memory") or 0
+    # The engine's default is as much swap as memory.
+    return [] if swap in (0, 2 * memory) else ["--memory-swap", str(swap)]
+
+
+def _network(container: Inspection, missing: list[str]) -> Iterator[str]:
+    host, config = container["HostConfig"], container["Config"]
+    mode = host.get("NetworkMode") or "default"
+    joined = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    if mode not in ("default", "bridge"):
+        yield from ("--network", mode)
+    first = joined.get(mode) or {}
+    addresses = first.get("IPAMConfig") or {}
+    for key, option in (("IPv4Address", "--ip"), ("IPv6Address", "--ip6")):
+        if addresses.get(key):
+            yield from (option, addresses[key])
+    own = {container["Id"][:12], container["Name"].removeprefix("/")}
+    for alias in first.get("Aliases") or ():
+        if alias not in own:
+            yield from ("--network-alias", alias)
+    others = sorted(set(joined) - {"bridge" if mode == "default" else mode})
+    if others:
+        missing.append(f"connect it to {', '.join(others)} afterwards")
+    for link in host.get("Links") or ():
+        target, _, alias = link.partition(":")
+        yield from ("--link", f"{target.removeprefix('/')}:{alias.rpartition('/')[2]}")
+    if config.get("MacAddress"):
+        yield from ("--mac-address", config["MacAddress"])
+    shared = mode == "host" or mode.startswith("container:") or host.get("UTSMode")
+    if not shared and config.get("Hostname") not in (None, "", container["Id"][:12]):
+        yield from ("--hostname", config["Hostname"])
+    if not shared and config.get("Domainname"):
+        yield from ("--domainname", config["Domainname"])
+
+
+def _ports(host: Inspection, config: Inspection, base: Inspection) -> Iterator[str]:
+    bound = host.get("PortBindings") or {}
+    for port, bindings in sorted(bound.items()):
+        for binding in bindings or [{}]:
+            address, outside = binding.get("HostIp") or "", binding.get("HostPort") or ""
+            if ":" in address:
+                address = f"[{address}]"
+            prefix = f"{address}:{outside}:" if address else f"{outside}:" if outside else ""
+            yield from ("--publish", prefix + port)
+    exposed = set(config.get("ExposedPorts") or ()) - set(base.get("ExposedPorts") or ())
+    for port in sorted(exposed - set(bound)):
+        yield from ("--expose", port)
+
+
+def _mounts(container: Inspection) -> Iterator[str]:
+    host = container["HostConfig"]
+    mounted = {mount.get("Destination"): mount for mount in container.get("Mounts") or ()}
+    said = set()
+    for bind in host.get("Binds") or ():
+        said.add(_target(bind))
+        yield from ("--volume", bind)
+    for path, options in sorted((host.get("Tmpfs") or {}).items()):
+        said.add(path)
+        yield from ("--tmpfs", f"{path}:{options}" if options else path)
+    for mount in host.get("Mounts") or ():
+        said.add(mount["Target"])
+        # One without a name got one: with it the data come back.
+        name = (mounted.get(mount["Target"]) or {}).get("Name")
+        yield from ("--mount", _mount(mount, mount.get("Source") or name or ""))
+    for path, mount in sorted(mounted.items()):
+        if path not in said and (source := mount.get("Name") or mount.get("Source")):
+            yield from ("--volume", f"{source}:{path}" + ("" if mount.get("RW", True) else ":ro"))
+
+
+def _target(bind: str) -> str:
+    parts = bind.split(":")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def _mount(mount: Inspection, source: str) -> str:
+    fields = [f"type={mount['Type']}"]
+    if source:
+        fields.append(f"source={source}")
+    fields.append(f"target={mount['Target']}")
+    if mount.get("ReadOnly"):
+        fields.append("readonly")
+    tmpfs, bind = mount.get("TmpfsOptions") or {}, mount.get("BindOptions") or {}
+    volume = mount.get("VolumeOptions") or {}
+    if tmpfs.get("SizeBytes"):
+        fields.append(f"tmpfs-size={tmpfs['SizeBytes']}")
+    if tmpfs.get("Mode"):
+        fields.append(f"tmpfs-mode={tmpfs['Mode']:o}")
+    if bind.get("Propagation"):
+        fields.append(f"bind-propagation={bind['Propagation']}")
+    if volume.get("NoCopy"):
+        fields.append("volume-nocopy")
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(fields)
+    return text.getvalue()
+
+
+def _own(config: Inspection, base: Inspection) -> Iterator[str]:
+    for key, option in (
+        ("User", "--user"),
+        ("WorkingDir", "--workdir"),
+        ("StopSignal", "--stop-signal"),
+    ):
+        if config.get(key) and config[key] != base.get(key):
+            yield from (option, config[key])
+    if config.get("StopTimeout") is not None and config["StopTimeout"] != base.get("StopTimeout"):
+        yield from ("--stop-timeout", str(config["StopTimeout"]))
+    if config.get("Tty"):
+        yield "--tty"
+    if config.get("OpenStdin"):
+        yield "--interactive"
+    inherited = base.get("Labels") or {}
+    for name, value in sorted((config.get("Labels") or {}).items()):
+        if inherited.get(name) != value:
+            yield from ("--label", f"{name}={value}")
+
+
+def _logging(host: Inspection, missing: list[str]) -> Iterator[str]:
+    logs = host.get("LogConfig") or {}
+    driver, options = logs.get("Type") or "json-file", logs.get("Config") or {}
+    if driver != "json-file" or options:
+        yield from ("--log-driver", driver)
+    if driver in _PLAIN_LOGS:
+        for name, value in sorted(options.items()):
+            yield from ("--log-opt", f"{name}={value}")
+    elif options:
+        missing.append(f"the options of its log driver are not kept: {', '.join(sorted(options))}")
+
+
+def _health(config: Inspection, base: Inspection) -> Iterator[str]:
+    check = config.get("Healthcheck") or {}
+    if not check or check == base.get("Healthcheck"):
+        return
+    kind, *words = check.get("Test") or [""]
+    if kind == "NONE":
+        yield "--no-healthcheck"
+        return
+    if words:
+        yield from ("--health-cmd", words[0] if kind == "CMD-SHELL" else shlex.join(words))
+    for key, option in (
+        ("Interval", "--health-interval"),
+        ("Timeout", "--health-timeout"),
+        ("StartPeriod", "--health-start-period"),
+    ):
+        if check.get(key):
+            yield from (option, f"{check[key]}ns")
+    if check.get("Retries"):
+        yield from ("--health-retries", str(check["Retries"]))
+
+
+def _environment(config: Inspection, base: Inspection) -> list[str]:
+    inherited = set(base.get("Env") or ())
+    return sorted(
+        entry.partition("=")[0] for entry in config.get("Env") or () if entry not in inherited
+    )
+
+
+def _process(config: Inspection, base: Inspection) -> list[str]:
+    """Give the entry point, the image and the command, as the three depend on each other."""
+    entry, arguments = _words(config.get("Entrypoint")), _words(config.get("Cmd"))
+    from_image, default = _words(base.get("Entrypoint")), _words(base.get("Cmd"))
+    image = config["Image"]
+    if entry == from_image and (arguments or not default):
+        return [image, *(arguments if arguments != default else [])]
+    # One that is given takes the image's command away with the image's entry point.
+    return ["--entrypoint", entry[0] if entry else "", image, *entry[1:], *arguments]
+
+
+def _words(value: Iterable[str] | None) -> Sequence[str]:
+    words = list(value or ())
+    return [] if words == [""] else words
