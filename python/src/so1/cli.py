@@ -13,6 +13,11 @@ _COMMANDS = {
     "daemon": "Watch this host until told to stop.",
     "status": "Show whether the daemon runs, its last tick, and containers against the policy.",
     "snapshot": "Show what runs now, as a table or as JSON.",
+    "top": "Show what runs, live.",
+    "plan": "Show what the governor would do now, and why.",
+    "events": "Show what the daemon did, refused or could not do.",
+    "workload": "Make test load: containers for the governor to deal with.",
+    "cleanup": "Remove the managed containers, and nothing else.",
     "report": "Summarise a period as a table, CSV or a web page.",
     "config": "Check the configuration file.",
 }

@@ -69,11 +69,7 @@ class _Looked(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class Inspected(msgspec.Struct, frozen=True):
-    """A container as it is now; `raw` is the whole of what the engine says about it.
-
-    kept_volumes are the volumes that have no name of their own and would go with a container
-    that was started with --rm.
-    """
+    """A container as it is now; `raw` is the whole of what the engine says about it."""
 
     id: str
     image_id: str
@@ -81,8 +77,13 @@ class Inspected(msgspec.Struct, frozen=True):
     started_at: float
     labels: dict[str, str]
     auto_remove: bool
-    anonymous_volumes: list[str]
+    volumes: list[str]
     raw: dict[str, Any]
+
+    @property
+    def anonymous_volumes(self) -> list[str]:
+        """The volumes that got their name from the engine; with --rm they go with the container."""
+        return [name for name in self.volumes if _is_digest(name)]
 
 
 class Engine:
@@ -197,11 +198,7 @@ class Engine:
             started_at=started_at,
             labels=looked.config.labels or {},
             auto_remove=looked.host_config.auto_remove,
-            anonymous_volumes=[
-                mount.name
-                for mount in looked.mounts or ()
-                if mount.type == "volume" and _is_digest(mount.name)
-            ],
+            volumes=[mount.name for mount in looked.mounts or () if mount.type == "volume"],
             raw=raw,
         )
 

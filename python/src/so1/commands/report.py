@@ -2,7 +2,6 @@
 """`so1 report`."""
 
 import contextlib
-import re
 import sqlite3
 import time
 from pathlib import Path
@@ -10,21 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from so1.commands import settings, tables
+from so1.commands import period, settings, tables
 from so1.store.database import DatabaseError, open_reader
 
 if TYPE_CHECKING:
     from so1.report import Summary
-
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-
-
-def _period(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
-    """Read a length of time such as 90m, 24h or 7d; gives seconds."""
-    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", value)
-    if not found:
-        raise click.BadParameter(f"{value!r} is not a period such as 90m, 24h or 7d")
-    return int(found[1]) * _SECONDS[found[2]]
 
 
 def _print(summary: "Summary") -> None:
@@ -38,7 +27,7 @@ def _print(summary: "Summary") -> None:
 @click.command()
 @click.option(
     "--since",
-    callback=_period,
+    callback=period.seconds,
     default="24h",
     show_default=True,
     metavar="PERIOD",

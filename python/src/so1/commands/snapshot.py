@@ -2,22 +2,17 @@
 """`so1 snapshot`."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 import msgspec
 
-from so1 import sources
-from so1.commands import settings, tables
-from so1.config import Config
-from so1.interval import Interval
+from so1.commands import measure, settings, tables
+from so1.commands.measure import Percent
 from so1.model import Process, Snapshot
 from so1.printable import printable
 from so1.tick import SHORT_ID, state_name
-
-Percent = Callable[[Process], float]
 
 _PROCESS_KEYS: dict[str, Callable[[Process, Percent], object]] = {
     "ram": lambda p, _: -p.rss,
@@ -25,22 +20,6 @@ _PROCESS_KEYS: dict[str, Callable[[Process, Percent], object]] = {
     "pid": lambda p, _: p.pid,
     "name": lambda p, _: p.name,
 }
-
-
-def _take(settled: Config, over: float) -> tuple[Snapshot, Percent]:
-    wanted = settled.snapshot
-    try:
-        snapshot = sources.take(wanted.source, wanted.suffix)
-        if not over:
-            return snapshot, lambda process: float(process.cpu)
-        interval = Interval()
-        interval.advance(snapshot)
-        time.sleep(over)
-        snapshot = sources.take(wanted.source, wanted.suffix)
-    except sources.SourceError as error:
-        raise click.ClickException(str(error)) from error
-    interval.advance(snapshot)
-    return snapshot, interval.percent
 
 
 def _containers(snapshot: Snapshot, percent: Percent, sort: str) -> list[dict[str, object]]:
@@ -95,7 +74,7 @@ def command(path: Path, layout: str, sort: str, top: int, over: float, *, contai
 
     Exit codes: 0 shown, 1 no snapshot could be taken, 2 wrong usage.
     """
-    snapshot, percent = _take(settings.load_or_default(path), over)
+    snapshot, percent = measure.take(settings.load_or_default(path), over)
     key = _PROCESS_KEYS[sort]
     processes = sorted(snapshot.processes, key=lambda p: (key(p, percent), p.pid))
     groups = _containers(snapshot, percent, sort)

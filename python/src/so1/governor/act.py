@@ -124,15 +124,21 @@ def _result(future: Future[Event | None]) -> Event | None:
 
 def objection(now: Inspected, verdict: Verdict, planned: Plan) -> str | None:
     """Tell why a container, as it is now, is not to be removed after all; None where it is."""
-    container = verdict.container
-    if now.id != container.id:
-        return "another container answers to its id"
+    if why := untouchable(now, verdict.container):
+        return why
     if not now.running:
         return "it has stopped by itself"
-    if now.labels.get(MANAGED) != "true":
-        return "it is not managed"
     if now.started_at > planned.now:
         return "it was started again after it was measured"
+    return None
+
+
+def untouchable(now: Inspected, container: Container) -> str | None:
+    """Tell why a container may not be removed at all; None where it may."""
+    if now.id != container.id:
+        return "another container answers to its id"
+    if now.labels.get(MANAGED) != "true":
+        return "it is not managed"
     if now.auto_remove and now.anonymous_volumes:
         return (
             "it was started with --rm and has a volume without a name, which the engine would"
@@ -161,9 +167,10 @@ def _remove(
         return None
     if why := objection(now, verdict, planned):
         return "refused", why, None
-    command, missing = _command(now, engine)
+    command, note = command_line(now, engine)
+    why = f"{verdict.reason}; {note}" if note else verdict.reason
     if policy.mode == "observe":
-        return "planned", verdict.reason + missing, command
+        return "planned", why, command
     try:
         engine.stop(id_, policy.stop_timeout)
         engine.remove(id_)
@@ -173,23 +180,22 @@ def _remove(
             return "refused", "it is gone already", command
     except EngineError as error:
         return "failed", str(error), command
-    return "done", verdict.reason + missing, command
+    return "done", why, command
 
 
-def _command(now: Inspected, engine: Engine) -> tuple[str | None, str]:
-    """Give the command line that would bring it back, and what is to be said about it."""
+def command_line(now: Inspected, engine: Engine) -> tuple[str | None, str]:
+    """Give the command line that would bring it back, and what there is to say about it."""
+    notes = [f"its volumes are kept: {', '.join(now.volumes)}"] if now.volumes else []
     try:
-        image = engine.inspect_image(now.image_id)
+        made = recreate.command(now.raw, engine.inspect_image(now.image_id))
     except EngineError as error:
         _log.warning("%s", error)
-        image = None
-    try:
-        made = recreate.command(now.raw, image)
+        return None, "; ".join(notes)
     except (LookupError, TypeError, ValueError, AttributeError):
         # An engine may describe a container in ways that we do not know; it goes all the same.
         _log.exception("no command line for %s", now.id)
-        return None, ""
-    return made.command, f"; {made.note}" if made.note else ""
+        return None, "; ".join(notes)
+    return made.command, "; ".join([*notes, *made.notes])
 
 
 def _event(verdict: Verdict, outcome: Outcome, why: str, command: str | None, now: float) -> Event:

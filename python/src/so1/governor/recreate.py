@@ -3,7 +3,7 @@
 
 What the image says itself is left out. The values of environment variables are left out too, as the
 command line is kept in a database and shown in dashboards: `-e NAME` takes the value from the shell
-that runs it. What the command line cannot hold is told in the note.
+that runs it. What the command line cannot hold is told in the notes.
 """
 
 import csv
@@ -67,36 +67,36 @@ _FLAGS = {
 
 
 class Recreate(msgspec.Struct, frozen=True):
-    """A command line, and what has to be known beside it."""
+    """A command line, and what it cannot hold, a clause each."""
 
     command: str
-    note: str
+    notes: list[str]
 
 
 def command(container: Inspection, image: Inspection | None) -> Recreate:
     """Write the command line for a container from what the engine says about it and its image."""
     config, host = container["Config"], container["HostConfig"]
     base: Inspection = ((image or {}).get("Config") or {}) if image else {}
-    missing: list[str] = []
+    notes: list[str] = []
     words = ["docker", "run", "--detach", "--name", container["Name"].removeprefix("/")]
     words += _host(host)
     words += _memory_swap(host)
-    words += _network(container, missing)
+    words += _network(container, notes)
     words += _ports(host, config, base)
     words += _mounts(container)
     words += _own(config, base)
-    words += _logging(host, missing)
+    words += _logging(host, notes)
     words += _health(config, base)
     names = _environment(config, base)
     words += [word for name in names for word in ("--env", name)]
     words += _process(config, base)
     if names:
-        missing.append(f"the values of {', '.join(names)} are not kept: set them before")
+        notes.append(f"the values of {', '.join(names)} are not kept: set them before")
     if image is None:
-        missing.append("its image is gone")
+        notes.append("its image is gone")
     if host.get("DeviceRequests"):
-        missing.append("its GPUs are not named")
-    return Recreate(" ".join(map(quote, words)), "; ".join(missing))
+        notes.append("its GPUs are not named")
+    return Recreate(" ".join(map(quote, words)), notes)
 
 
 def quote(word: str) -> str:
@@ -145,7 +145,7 @@ def _memory_swap(host: Inspection) -> list[str]:
     return [] if swap in (0, 2 * memory) else ["--memory-swap", str(swap)]
 
 
-def _network(container: Inspection, missing: list[str]) -> Iterator[str]:
+def _network(container: Inspection, notes: list[str]) -> Iterator[str]:
     host, config = container["HostConfig"], container["Config"]
     mode = host.get("NetworkMode") or "default"
     joined = (container.get("NetworkSettings") or {}).get("Networks") or {}
@@ -162,7 +162,7 @@ def _network(container: Inspection, missing: list[str]) -> Iterator[str]:
             yield from ("--network-alias", alias)
     others = sorted(set(joined) - {"bridge" if mode == "default" else mode})
     if others:
-        missing.append(f"connect it to {', '.join(others)} afterwards")
+        notes.append(f"connect it to {', '.join(others)} afterwards")
     for link in host.get("Links") or ():
         target, _, alias = link.partition(":")
         yield from ("--link", f"{target.removeprefix('/')}:{alias.rpartition('/')[2]}")
@@ -256,7 +256,7 @@ def _own(config: Inspection, base: Inspection) -> Iterator[str]:
             yield from ("--label", f"{name}={value}")
 
 
-def _logging(host: Inspection, missing: list[str]) -> Iterator[str]:
+def _logging(host: Inspection, notes: list[str]) -> Iterator[str]:
     logs = host.get("LogConfig") or {}
     driver, options = logs.get("Type") or "json-file", logs.get("Config") or {}
     if driver != "json-file" or options:
@@ -265,7 +265,7 @@ def _logging(host: Inspection, missing: list[str]) -> Iterator[str]:
         for name, value in sorted(options.items()):
             yield from ("--log-opt", f"{name}={value}")
     elif options:
-        missing.append(f"the options of its log driver are not kept: {', '.join(sorted(options))}")
+        notes.append(f"the options of its log driver are not kept: {', '.join(sorted(options))}")
 
 
 def _health(config: Inspection, base: Inspection) -> Iterator[str]:

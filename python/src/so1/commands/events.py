@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""`so1 events`."""
+
+import contextlib
+import json
+import sqlite3
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from so1.commands import period, settings, tables
+from so1.printable import printable
+from so1.store.database import DatabaseError, open_reader
+
+_QUERY = (
+    "SELECT timestamp, kind, outcome, container_id, container_name, image, class, ram_usage,"
+    " cpu_usage, rule, detail, recreate FROM events WHERE timestamp >= ? ORDER BY id DESC LIMIT ?"
+)
+
+
+def _read(store: Path, since_ms: int, limit: int) -> list[dict[str, object]]:
+    try:
+        with contextlib.closing(open_reader(store)) as connection:
+            rows = connection.execute(_QUERY, (since_ms, limit or -1)).fetchall()
+    except DatabaseError as error:
+        raise click.ClickException(str(error)) from error
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{store} cannot be read: {error}") from error
+    return [dict(row) for row in reversed(rows)]
+
+
+def _cells(event: dict[str, object]) -> tuple[object, ...]:
+    at, ram = event["timestamp"], event["ram_usage"]
+    return (
+        datetime.fromtimestamp(int(str(at)) / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+        *(event["kind"], event["outcome"], event["container_name"], event["image"], event["rule"]),
+        f"{int(str(ram)) / 1024:.1f}" if ram is not None else "",
+        event["cpu_usage"] if event["cpu_usage"] is not None else "",
+        event["detail"],
+    )
+
+
+@click.command()
+@click.option(
+    "--since",
+    callback=period.seconds,
+    default="24h",
+    show_default=True,
+    metavar="PERIOD",
+    help="How far back: a number and s, m, h, d or w.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="The last so many of them; 0 for all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@click.pass_obj
+def command(path: Path, since: int, limit: int, *, as_json: bool) -> None:
+    """Show what the daemon did, refused or could not do, the latest last.
+
+    After the table stand the command lines that bring removed containers back. The values of
+    environment variables are not among them: `--env NAME` takes each from your shell. RAM is in
+    KiB in JSON, CPU in percent of one CPU, the timestamp in milliseconds since 1970.
+
+    Exit codes: 0 shown, or there are none; 1 the database cannot be read; 2 wrong usage.
+    """
+    settled = settings.load_or_default(path)
+    found = _read(Path(settled.store.path), round((time.time() - since) * 1000), limit)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found:
+        click.echo("no events in this period")
+        return
+    tables.show(
+        "",
+        ["TIME", "KIND", "OUTCOME", "CONTAINER", "IMAGE", "RULE", "RAM MiB", "CPU %", "DETAIL"],
+        map(_cells, found),
+    )
+    back = [event for event in found if event["outcome"] == "done" and event["recreate"]]
+    if back:
+        click.echo("\nto bring one back:")
+    for event in back:
+        click.echo(printable(str(event["recreate"])))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""`so1 workload generate`."""
+
+import contextlib
+import random
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from so1 import workload
+from so1.commands import settings
+from so1.config import Config
+from so1.engine import Engine, EngineError
+from so1.printable import printable
+
+_MOST = 5
+
+
+@click.group()
+def command() -> None:
+    """Make test load: containers for the governor to deal with."""
+
+
+@command.command()
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help=f"How many to make, room permitting; by default 1 to {_MOST} at random.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be made.")
+@click.pass_obj
+def generate(path: Path, count: int | None, *, dry_run: bool) -> None:
+    """Make a few containers of random kinds: low ones that sleep, high ones that use RAM or CPU.
+
+    They are managed (labels so1.managed=true and so1.class), have limits on memory, CPU and
+    processes, no network, and are gone when their command ends. There are never more managed
+    containers than governor.maximum. An image that is not here is pulled.
+
+    Exit codes: 0 made, or no room, or another run is at it; 1 one could not be made (one sentence
+    says why); 2 wrong usage.
+    """
+    settled = settings.load(path)
+    folder = Path(settled.store.path).parent
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(workload.alone(folder))
+        except workload.BusyError:
+            click.echo("another run makes containers at this moment; nothing to do")
+            return
+        except OSError as error:
+            raise click.ClickException(
+                f"there can be no lock in {folder} ({error.strerror}); run it as root or as the"
+                " daemon's user, on a host where so1 is installed"
+            ) from error
+        try:
+            _generate(settled, count, dry_run=dry_run)
+        except EngineError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _generate(settled: Config, count: int | None, *, dry_run: bool) -> None:
+    engine, chance = Engine(settled.docker), random.SystemRandom()
+    room = workload.places(engine, settled.governor.maximum)
+    if not room:
+        click.echo(f"{settled.governor.maximum} managed containers run, no more may; nothing to do")
+        return
+    wanted = min(count or chance.randint(1, _MOST), room)
+    loads = workload.choose(wanted, settled.workload, chance, datetime.now(UTC).astimezone())
+    if not dry_run:
+        workload.provide({load.image for load in loads}, engine)
+    failed = False
+    for load in loads:
+        line = f"{load.name}: {load.class_}, {load.image} {' '.join(load.command)}"
+        try:
+            if not dry_run:
+                workload.make(load, engine)
+        except EngineError as error:
+            failed = True
+            click.echo(f"Error: {printable(str(error))}", err=True)
+        else:
+            click.echo(("would make " if dry_run else "made ") + printable(line))
+    if failed:
+        sys.exit(1)
