@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The list of limited processes.
+ *
+ * The limit is the process's RLIMIT_AS, soft and hard: the kernel itself then
+ * refuses brk, mmap, mremap and stack growth, a child inherits it, exec keeps
+ * it, and only CAP_SYS_RESOURCE can raise it. An unlimited process pays
+ * nothing.
+ *
+ * An entry holds its process's struct pid. That one is never used again for
+ * another process, whatever becomes of the number.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/hashtable.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/timekeeping.h>
+#include <linux/tracepoint.h>
+#include <linux/uaccess.h>
+
+#include "so2_core.h"
+
+static unsigned int so2_max_entries = 16384;
+module_param_named(max_entries, so2_max_entries, uint, 0644);
+MODULE_PARM_DESC(max_entries, "how many processes may be limited at once");
+
+struct so2_entry {
+	struct hlist_node hash;
+	struct list_head order;
+	struct pid *pid;
+	u64 limit;		/* bytes, as it was given */
+	u64 set_at;		/* ms since the epoch */
+	kuid_t set_by;
+	struct rlimit own;	/* RLIMIT_AS as it was before */
+	struct rlimit imposed;	/* RLIMIT_AS as we set it */
+};
+
+/* Guards all of these. task_lock() nests inside. Never taken in interrupts. */
+static DEFINE_SPINLOCK(so2_lock);
+static DEFINE_HASHTABLE(so2_hash, 12);
+static LIST_HEAD(so2_order);
+static unsigned int so2_count;
+
+static struct so2_entry *so2_find(struct pid *pid)
+{
+	struct so2_entry *entry;
+
+	lockdep_assert_held(&so2_lock);
+	hash_for_each_possible(so2_hash, entry, hash, (unsigned long)pid)
+		if (entry->pid == pid)
+			return entry;
+	return NULL;
+}
+
+static void so2_link(struct so2_entry *entry)
+{
+	hash_add(so2_hash, &entry->hash, (unsigned long)entry->pid);
+	list_add_tail(&entry->order, &so2_order);
+	WRITE_ONCE(so2_count, so2_count + 1);
+}
+
+static void so2_unlink(struct so2_entry *entry)
+{
+	hash_del(&entry->hash);
+	list_del(&entry->order);
+	WRITE_ONCE(so2_count, so2_count - 1);
+}
+
+static void so2_free(struct so2_entry *entry)
+{
+	put_pid(entry->pid);
+	kfree(entry);
+}
+
+/*
+ * Calls @change with the process's RLIMIT_AS under the task_lock() of its first
+ * thread, which is what guards the limits of the whole group. An exec by
+ * another thread makes that one the first, hence the second look. -ESRCH where
+ * the process is gone or its last thread is on the way out.
+ */
+static int so2_change(struct so2_entry *entry,
+		      void (*change)(struct so2_entry *entry, struct rlimit *as))
+{
+	struct task_struct *task;
+	bool first = false;
+	int ret = -ESRCH;
+
+	rcu_read_lock();
+	while (!first && (task = pid_task(entry->pid, PIDTYPE_TGID))) {
+		task_lock(task);
+		first = READ_ONCE(task->group_leader) == task;
+		if (first && atomic_read(&task->signal->live)) {
+			change(entry, &task->signal->rlim[RLIMIT_AS]);
+			ret = 0;
+		}
+		task_unlock(task);
+	}
+	rcu_read_unlock();
+	return ret;
+}
+
+/*
+ * What the process's limits would be without ours: soft and hard each go back
+ * to what they were, except where somebody changed them after us. So a process
+ * that lowered its own limit keeps it low.
+ */
+static struct rlimit so2_without(const struct so2_entry *entry, struct rlimit now)
+{
+	if (now.rlim_max == entry->imposed.rlim_max)
+		now.rlim_max = entry->own.rlim_max;
+	if (now.rlim_cur == entry->imposed.rlim_cur)
+		now.rlim_cur = entry->own.rlim_cur;
+	now.rlim_cur = min(now.rlim_cur, now.rlim_max);
+	return now;
+}
+
+static void so2_write(struct rlimit *to, struct rlimit value)
+{
+	/* The kernel reads the soft one without the lock. */
+	WRITE_ONCE(to->rlim_cur, value.rlim_cur);
+	WRITE_ONCE(to->rlim_max, value.rlim_max);
+}
+
+/* Never loosens: a process that has less of its own keeps it. */
+static void so2_impose(struct so2_entry *entry, struct rlimit *as)
+{
+	entry->imposed.rlim_cur = min_t(u64, entry->own.rlim_cur, entry->limit);
+	entry->imposed.rlim_max = min_t(u64, entry->own.rlim_max, entry->limit);
+	so2_write(as, entry->imposed);
+}
+
+static void so2_first(struct so2_entry *entry, struct rlimit *as)
+{
+	entry->own = *as;
+	so2_impose(entry, as);
+}
+
+static void so2_again(struct so2_entry *entry, struct rlimit *as)
+{
+	entry->own = so2_without(entry, *as);
+	so2_impose(entry, as);
+}
+
+static void so2_undo(struct so2_entry *entry, struct rlimit *as)
+{
+	so2_write(as, so2_without(entry, *as));
+}
+
+static void so2_stamp(struct so2_entry *entry, u64 limit)
+{
+	entry->limit = limit;
+	entry->set_at = ktime_get_real_ns() / NSEC_PER_MSEC;
+	entry->set_by = current_uid();
+}
+
+/* 0 where @pid is a process that may be limited. */
+static int so2_check(struct pid *pid)
+{
+	struct task_struct *task;
+	int ret = 0;
+
+	rcu_read_lock();
+	task = pid_task(pid, PIDTYPE_TGID);
+	if (!task || !atomic_read(&task->signal->live))
+		ret = -ESRCH;
+	else if (task->flags & PF_KTHREAD)
+		ret = -EINVAL;
+	rcu_read_unlock();
+	return ret;
+}
+
+static bool so2_is_listed(struct pid *pid)
+{
+	bool listed;
+
+	spin_lock(&so2_lock);
+	listed = so2_find(pid);
+	spin_unlock(&so2_lock);
+	return listed;
+}
+
+/* Lists and limits entry->pid, unless it came to be listed or to exit. */
+static int so2_insert(struct so2_entry *entry)
+{
+	int ret;
+
+	lockdep_assert_held(&so2_lock);
+	if (so2_find(entry->pid))
+		return -SO2_ELISTED;
+	if (so2_count >= READ_ONCE(so2_max_entries))
+		return -ENOMEM;
+	so2_link(entry);
+	/*
+	 * so2_exited() sees signal->live at 0, then looks for an entry. We have
+	 * made the entry, now look at live: one of us finds the other.
+	 */
+	smp_mb();
+	ret = so2_change(entry, so2_first);
+	if (ret)
+		so2_unlink(entry);
+	return ret;
+}
+
+int so2_add(pid_t nr, u64 limit)
+{
+	struct so2_entry *entry = NULL;
+	struct pid *pid;
+	int ret;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (nr <= 0 || !limit)
+		return -EINVAL;
+	pid = find_get_pid(nr);
+	if (!pid)
+		return -ESRCH;
+	ret = so2_check(pid);
+	if (ret)
+		goto out;
+	ret = -SO2_ELISTED;
+	if (so2_is_listed(pid))
+		goto out;
+	ret = -ENOMEM;
+	entry = kzalloc(sizeof(*entry), GFP_KERNEL_ACCOUNT);
+	if (!entry)
+		goto out;
+	entry->pid = get_pid(pid);
+	so2_stamp(entry, limit);
+	spin_lock(&so2_lock);
+	ret = so2_insert(entry);
+	spin_unlock(&so2_lock);
+	if (ret)
+		so2_free(entry);
+out:
+	put_pid(pid);
+	return ret;
+}
+
+int so2_update(pid_t nr, u64 limit)
+{
+	struct so2_entry *entry;
+	struct pid *pid;
+	int ret;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (nr <= 0 || !limit)
+		return -EINVAL;
+	pid = find_get_pid(nr);
+	if (!pid)
+		return -ESRCH;
+	ret = so2_check(pid);
+	if (ret)
+		goto out;
+	ret = -SO2_ENOTLISTED;
+	spin_lock(&so2_lock);
+	entry = so2_find(pid);
+	if (entry) {
+		so2_stamp(entry, limit);
+		ret = so2_change(entry, so2_again);
+	}
+	spin_unlock(&so2_lock);
+out:
+	put_pid(pid);
+	return ret;
+}
+
+int so2_remove(pid_t nr)
+{
+	struct so2_entry *entry = NULL;
+	struct pid *pid;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (nr <= 0)
+		return -EINVAL;
+	pid = find_get_pid(nr);
+	if (!pid)
+		return -SO2_ENOTLISTED;
+	spin_lock(&so2_lock);
+	entry = so2_find(pid);
+	if (entry) {
+		so2_change(entry, so2_undo);
+		so2_unlink(entry);
+	}
+	spin_unlock(&so2_lock);
+	put_pid(pid);
+	if (!entry)
+		return -SO2_ENOTLISTED;
+	so2_free(entry);
+	return 0;
+}
+
+void so2_free_records(struct so2_record *records, size_t count)
+{
+	while (count)
+		put_pid(records[--count].pid);
+	kvfree(records);
+}
+
+ssize_t so2_snapshot(struct pid_namespace *ns, size_t max,
+		     struct so2_record **records)
+{
+	struct so2_entry *entry;
+	size_t room, count = 0;
+	bool short_of_room;
+
+	do {
+		room = min_t(size_t, max, READ_ONCE(so2_count));
+		*records = NULL;
+		if (!room)
+			return 0;
+		*records = kvmalloc_array(room, sizeof(**records), GFP_KERNEL_ACCOUNT);
+		if (!*records)
+			return -ENOMEM;
+		spin_lock(&so2_lock);
+		/* The list may have grown past what we made room for. */
+		short_of_room = so2_count > room && room < max;
+		if (!short_of_room)
+			list_for_each_entry(entry, &so2_order, order) {
+				if (!pid_nr_ns(entry->pid, ns))
+					continue;
+				(*records)[count++] = (struct so2_record){
+					.pid = get_pid(entry->pid),
+					.limit = entry->limit,
+					.set_at = entry->set_at,
+					.set_by = entry->set_by,
+				};
+				if (count == room)
+					break;
+			}
+		spin_unlock(&so2_lock);
+		if (short_of_room)
+			kvfree(*records);
+	} while (short_of_room);
+	return count;
+}
+
+#define SO2_CHUNK 32
+
+static int so2_copy(struct memory_limitation __user *processes,
+		    struct pid_namespace *ns,
+		    const struct so2_record *records, size_t count)
+{
+	struct memory_limitation chunk[SO2_CHUNK] = {};
+	size_t done, some, i;
+
+	for (done = 0; done < count; done += some) {
+		some = min_t(size_t, count - done, SO2_CHUNK);
+		for (i = 0; i < some; i++) {
+			chunk[i].pid = pid_nr_ns(records[done + i].pid, ns);
+			chunk[i].memory_limit = records[done + i].limit;
+		}
+		if (copy_to_user(processes + done, chunk, some * sizeof(*chunk)))
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+int so2_get(struct memory_limitation __user *processes, size_t max_entries,
+	    int __user *processes_returned)
+{
+	struct pid_namespace *ns = task_active_pid_ns(current);
+	struct so2_record *records;
+	ssize_t count;
+	int ret;
+
+	if (!processes || !processes_returned || !max_entries)
+		return -EINVAL;
+	count = so2_snapshot(ns, max_entries, &records);
+	if (count < 0)
+		return count;
+	ret = so2_copy(processes, ns, records, count);
+	so2_free_records(records, count);
+	if (!ret && put_user((int)count, processes_returned))
+		ret = -EFAULT;
+	return ret;
+}
+
+/*
+ * A thread exits; after the last one the process is not listed any more. The
+ * tracepoint is the one place that a module hears of every exit from, and it
+ * comes after signal->live is counted down.
+ */
+static void so2_exited(void *unused, struct task_struct *task)
+{
+	struct so2_entry *entry;
+
+	if (atomic_read(&task->signal->live))
+		return;
+	smp_mb(); /* pairs with the one in so2_insert() */
+	if (!READ_ONCE(so2_count))
+		return;
+	spin_lock(&so2_lock);
+	entry = so2_find(task_tgid(task));
+	if (entry)
+		so2_unlink(entry);
+	spin_unlock(&so2_lock);
+	if (entry)
+		so2_free(entry);
+}
+
+static struct tracepoint *so2_exit_point;
+
+static void so2_take_exit_point(struct tracepoint *point, void *unused)
+{
+	if (!strcmp(point->name, "sched_process_exit"))
+		so2_exit_point = point;
+}
+
+int so2_core_init(void)
+{
+	for_each_kernel_tracepoint(so2_take_exit_point, NULL);
+	if (!so2_exit_point)
+		return -ENOENT;
+	return tracepoint_probe_register(so2_exit_point, so2_exited, NULL);
+}
+
+void so2_core_exit(void)
+{
+	struct so2_entry *entry;
+
+	do {
+		spin_lock(&so2_lock);
+		entry = list_first_entry_or_null(&so2_order, struct so2_entry, order);
+		if (entry) {
+			so2_change(entry, so2_undo);
+			so2_unlink(entry);
+		}
+		spin_unlock(&so2_lock);
+		if (entry)
+			so2_free(entry);
+		cond_resched();
+	} while (entry);
+	tracepoint_probe_unregister(so2_exit_point, so2_exited, NULL);
+	tracepoint_synchronize_unregister();
+}
