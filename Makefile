@@ -12,10 +12,11 @@ setup: ## Install what the controller needs: system packages and a venv
 	@lab/setup.sh packages venv
 
 up: setup ## Boot the lab VM, run site.yml against it, show what is there
-	@lab/vm.py up --forward 23000:3000
+	@lab/vm.py up
 	@ansible-playbook lab/prepare.yml
 	@ansible-playbook site.yml
 	@ansible-playbook playbooks/overview.yml
+	@echo "Remove the machine with: make down"
 
 down: ## Remove the lab VM
 	@lab/vm.py down
