@@ -9,9 +9,23 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from tests.engine import LiveEngine
 from tests.processes import SUFFIX
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("so1", deadline=None)
+settings.load_profile("so1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Pass over what is not ours: the Docker SDK leaves sockets to the garbage collector."""
+    config.addinivalue_line(
+        "filterwarnings",
+        r"ignore:Exception ignored in. <socket\.socket fd=\d+, family=1"
+        ":pytest.PytestUnraisableExceptionWarning",
+    )
 
 
 @pytest.fixture

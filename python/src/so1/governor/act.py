@@ -161,12 +161,12 @@ def _remove(
         return "refused", "it is gone already", None
     except EngineError as error:
         return "failed", str(error), None
+    if why := objection(now, verdict, planned):
+        return "refused", why, None
     if not planned.emergency and is_young(now.started_at, policy, planned.now):
         # The list told when it was created, not that it was started again since. From here on the
         # engine knows, and so does the next plan.
         return None
-    if why := objection(now, verdict, planned):
-        return "refused", why, None
     command, note = command_line(now, engine)
     why = f"{verdict.reason}; {note}" if note else verdict.reason
     if policy.mode == "observe":

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: MIT
+"""The act, with an engine made up at its edge; test_live.py does the same against a real one."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from so1.config import Docker
+from so1.config import Governor as Policy
+from so1.engine import Engine, EngineError, Inspected, NotFoundError
+from so1.governor import act
+from so1.governor.act import Governor
+from so1.model import MANAGED, ContainerUsage
+from so1.store.event import Event
+from tests.governor.containers import NOW, usage
+
+POLICY = Policy(maximum=10, keep_low=0, keep_high=0, grace=30)
+
+
+class Made(Engine):
+    """An engine whose containers are what a test wants them to be."""
+
+    on_stop: Callable[[str], None]
+
+    def __init__(self, usages: list[ContainerUsage]) -> None:
+        super().__init__(Docker())
+        self.asked: list[tuple[str, str]] = []
+        self.stop_fails: dict[str, Exception] = {}
+        self.looks: dict[str, Inspected | Exception] = {
+            u.container.id: Inspected(
+                id=u.container.id,
+                image_id="sha256:1",
+                running=True,
+                started_at=u.container.started_at,
+                labels=u.container.labels,
+                auto_remove=False,
+                volumes=[],
+                raw={
+                    "Id": u.container.id,
+                    "Name": "/" + u.container.name,
+                    "Config": {"Image": "alpine"},
+                    "HostConfig": {},
+                },
+            )
+            for u in usages
+        }
+        self.on_stop = lambda _: None
+
+    def inspect(self, container_id: str) -> Inspected:
+        self.asked.append(("inspect", container_id))
+        found = self.looks[container_id]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def inspect_image(self, image: str) -> dict[str, object] | None:  # noqa: ARG002
+        return {}
+
+    def stop(self, container_id: str, patience: int) -> None:  # noqa: ARG002
+        self.asked.append(("stop", container_id))
+        self.on_stop(container_id)
+        if error := self.stop_fails.get(container_id):
+            raise error
+
+    def remove(self, container_id: str) -> None:
+        self.asked.append(("remove", container_id))
+
+    def removed(self) -> set[str]:
+        return {id_ for what, id_ in self.asked if what == "remove"}
+
+
+def change(engine: Made, id_: str, **changes: object) -> None:
+    found = engine.looks[id_]
+    assert isinstance(found, Inspected)
+    engine.looks[id_] = msgspec.structs.replace(found, **changes)
+
+
+def govern(
+    engine: Made, usages: list[ContainerUsage], policy: Policy = POLICY, now: float = NOW
+) -> list[Event]:
+    return Governor(engine, policy, clock=lambda: NOW + 1).govern(usages, now)
+
+
+def test_an_event_says_all_there_is_to_know() -> None:
+    (one,) = usages = [usage(1, "low", ram=2048, cpu=12.5)]
+    (event,) = govern(Made(usages), usages)
+    assert event == Event(
+        timestamp=round((NOW + 1) * 1000),
+        kind="remove",
+        outcome="done",
+        detail="Removed: 1 low containers run, 0 are kept.",
+        container_id=one.container.id,
+        container_name="c1",
+        image="alpine",
+        class_="low",
+        ram_usage=2048,
+        cpu_usage=12.5,
+        rule="excess-low",
+        recreate="docker run --detach --name c1 alpine",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"running": False}, "stopped by itself"),
+        ({"labels": {}}, "not managed"),
+        ({"labels": {MANAGED: "false"}}, "not managed"),
+        ({"id": "f" * 64}, "another container"),
+        ({"started_at": NOW + 0.1}, "started again"),
+        ({"auto_remove": True, "volumes": ["ab" * 32]}, "volumes are never removed"),
+    ],
+)
+@pytest.mark.parametrize("emergency", [False, True])
+def test_one_that_is_not_what_was_planned_is_refused(
+    changes: dict[str, object], why: str, *, emergency: bool
+) -> None:
+    usages = [usage(1), usage(2)]
+    engine = Made(usages)
+    change(engine, usages[0].container.id, **changes)
+    policy = Policy(maximum=0 if emergency else 5, keep_low=0, keep_high=0, grace=0)
+    outcomes = {e.container_name: (e.outcome, e.detail) for e in govern(engine, usages, policy)}
+    refused, detail = outcomes["c1"]
+    assert refused == "refused"
+    assert why in detail
+    assert outcomes["c2"][0] == "done"
+    assert engine.removed() == {usages[1].container.id}
+
+
+def test_rm_alone_or_a_named_volume_is_no_reason_to_refuse() -> None:
+    usages = [usage(1), usage(2)]
+    engine = Made(usages)
+    change(engine, usages[0].container.id, auto_remove=True, volumes=["data"])
+    change(engine, usages[1].container.id, volumes=["ab" * 32])
+    events = govern(engine, usages)
+    assert [e.outcome for e in events] == ["done", "done"]
+    assert "its volumes are kept: data" in events[0].detail
+
+
+def test_a_restart_that_the_list_does_not_show_is_spared() -> None:
+    usages = [usage(1)]
+    engine = Made(usages)
+    change(engine, usages[0].container.id, started_at=NOW - 5)
+    assert govern(engine, usages) == []
+    assert engine.removed() == set()
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(NotFoundError("gone"), "refused"), (EngineError("it did not answer"), "failed")],
+)
+def test_one_that_cannot_be_had_does_not_stop_the_rest(error: Exception, outcome: str) -> None:
+    usages = [usage(n, ram=9 - n) for n in range(8)]
+    engine = Made(usages)
+    engine.looks[usages[0].container.id] = error
+    engine.stop_fails[usages[1].container.id] = error
+    events = govern(engine, usages)
+    assert [e.container_name for e in events] == [f"c{n}" for n in range(8)]
+    assert [e.outcome for e in events] == [outcome] * 2 + ["done"] * 6
+    assert engine.removed() == {u.container.id for u in usages[2:]}
+
+
+def test_a_fault_of_ours_does_not_stop_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+    usages = [usage(n) for n in range(3)]
+    engine = Made(usages)
+    engine.looks[usages[0].container.id] = RuntimeError("a fault")
+    assert [e.container_name for e in govern(engine, usages)] == ["c1", "c2"]
+    assert "a fault" in caplog.text
+
+
+def test_one_that_cannot_be_described_goes_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    usages = [usage(1)]
+    engine = Made(usages)
+    change(engine, usages[0].container.id, raw={})
+    (event,) = govern(engine, usages)
+    assert (event.outcome, event.recreate) == ("done", None)
+    assert "no command line" in caplog.text
+
+
+def test_what_goes_wrong_each_tick_is_told_once() -> None:
+    usages = [usage(1), usage(2)]
+    engine = Made(usages)
+    engine.stop_fails = {u.container.id: EngineError("it does not stop") for u in usages}
+    governor = Governor(engine, POLICY)
+    assert [e.outcome for e in governor.govern(usages, NOW)] == ["failed", "failed"]
+    assert governor.govern(usages, NOW + 20) == []
+    engine.stop_fails[usages[0].container.id] = EngineError("something else")
+    (other,) = governor.govern(usages, NOW + 40)
+    assert "something else" in other.detail
+    engine.stop_fails = {}
+    assert [e.outcome for e in governor.govern(usages, NOW + 60)] == ["done", "done"]
+
+
+def test_what_is_known_of_one_that_is_gone_is_forgotten() -> None:
+    usages = [usage(1)]
+    engine = Made(usages)
+    engine.stop_fails[usages[0].container.id] = EngineError("it does not stop")
+    governor = Governor(engine, POLICY)
+    assert len(governor.govern(usages, NOW)) == 1
+    governor.govern([], NOW)
+    assert len(governor.govern(usages, NOW)) == 1
+
+
+def test_observe_removes_nothing_and_tells_each_once() -> None:
+    usages = [usage(n, ram=n) for n in range(4)]
+    engine = Made(usages)
+    policy = Policy(mode="observe", keep_low=2, keep_high=0, grace=0)
+    governor = Governor(engine, policy)
+    events = governor.govern(usages, NOW)
+    assert [(e.container_name, e.outcome) for e in events] == [("c3", "planned"), ("c2", "planned")]
+    assert all(e.recreate for e in events)
+    looks = len(engine.asked)
+    # The order changes and changes back: each container is told once, and not even looked at.
+    for _ in range(3):
+        assert governor.govern(usages, NOW) == []
+        turned = [usage(0, ram=9), *usages[1:]]
+        governor.govern(turned, NOW)
+    assert {what for what, _ in engine.asked} == {"inspect"}
+    assert len(engine.asked) == looks + 1
+
+
+def test_several_stop_at_once_and_systemd_hears_from_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(act, "_BEAT", 0.01)
+    usages = [usage(n) for n in range(4)]
+    engine = Made(usages)
+    together = threading.Barrier(4)
+    beats: list[int] = []
+
+    def stop(_: str) -> None:
+        together.wait(timeout=30)  # breaks unless all four are here
+        began = len(beats)
+        while len(beats) < began + 3:
+            time.sleep(0.001)
+
+    engine.on_stop = stop
+    governor = Governor(engine, POLICY, beat=lambda: beats.append(1))
+    assert [e.outcome for e in governor.govern(usages, NOW)] == ["done"] * 4
+    assert len(beats) >= 3
+
+
+def test_what_the_budget_does_not_reach_is_left_for_the_next_tick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(act, "_BUDGET", 0.05)
+    usages = [usage(n) for n in range(10)]
+    engine = Made(usages)
+    engine.on_stop = lambda _: time.sleep(0.1)
+    governor = Governor(engine, POLICY)
+    first = governor.govern(usages, NOW)
+    assert 1 <= len(first) <= 4
+    gone = {e.container_id for e in first}
+    left = [u for u in usages if u.container.id not in gone]
+    monkeypatch.undo()
+    second = governor.govern(left, NOW)
+    assert {e.container_id for e in second} == {u.container.id for u in left}
+
+
+def test_nothing_to_do_asks_nothing() -> None:
+    engine = Made([usage(1)])
+    assert govern(engine, [usage(1)], Policy(grace=0)) == []
+    assert engine.asked == []
