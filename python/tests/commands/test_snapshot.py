@@ -33,7 +33,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     ("sort", "pids"), [("ram", [1, 3, 2]), ("cpu", [2, 1, 3]), ("pid", [1, 2, 3])]
 )
 def test_json(so1: Callable[..., Result], sort: str, pids: list[int]) -> None:
-    result = so1("snapshot", "--format", "json", "--sort", sort, "--over", "0.001")
+    result = so1("snapshot", "--json", "--sort", sort, "--over", "0.001")
     assert result.exit_code == 0
     body = json.loads(result.output)
     assert [p["pid"] for p in body["processes"]] == pids
@@ -45,7 +45,7 @@ def test_json(so1: Callable[..., Result], sort: str, pids: list[int]) -> None:
 
 @pytest.mark.usefixtures("host")
 def test_containers(so1: Callable[..., Result]) -> None:
-    result = so1("snapshot", "--format", "json", "--containers", "--over", "0.001")
+    result = so1("snapshot", "--json", "--containers", "--over", "0.001")
     assert json.loads(result.output)["containers"] == [
         {
             "container_id": CONTAINER,
@@ -67,7 +67,7 @@ def test_the_table_is_safe_to_look_at(so1: Callable[..., Result]) -> None:
 
 
 def test_this_host(so1: Callable[..., Result]) -> None:
-    result = so1("snapshot", "--format", "json", "--top", "0", "--over", "0")
+    result = so1("snapshot", "--json", "--top", "0", "--over", "0")
     assert os.getpid() in {p["pid"] for p in json.loads(result.output)["processes"]}
 
 

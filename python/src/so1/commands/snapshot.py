@@ -39,14 +39,7 @@ def _containers(snapshot: Snapshot, percent: Percent, sort: str) -> list[dict[st
 
 
 @click.command()
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print it.",
-)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option(
     "--sort",
     type=click.Choice(list(_PROCESS_KEYS)),
@@ -67,7 +60,9 @@ def _containers(snapshot: Snapshot, percent: Percent, sort: str) -> list[dict[st
     help="Measure CPU over so long; 0 answers at once, with the average of each process's life.",
 )
 @click.pass_obj
-def command(path: Path, layout: str, sort: str, top: int, over: float, *, containers: bool) -> None:
+def command(
+    path: Path, sort: str, top: int, over: float, *, as_json: bool, containers: bool
+) -> None:
     """Show the processes or the containers that run now.
 
     RAM is in KiB in JSON, CPU in percent of one CPU.
@@ -82,7 +77,7 @@ def command(path: Path, layout: str, sort: str, top: int, over: float, *, contai
     if top:
         processes, groups = processes[:top], groups[:top]
     inside = {p.key: id_ for id_, ps in snapshot.by_container.items() for p in ps}
-    if layout == "json":
+    if as_json:
         body: dict[str, object] = {
             "source": snapshot.source,
             "total_ram": snapshot.total_ram,

@@ -1,0 +1,267 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Uses a set-up host as its owner would, and says what does not work; needs root."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+SUFFIX = "202300539"
+DATABASE = Path("/var/lib/so1/metrics.db")
+CONFIGURATION = Path("/etc/so1/config.toml")
+PATIENCE = 240
+"""Seconds that anything may take; an emulated machine is slow."""
+
+
+def run(*command: str, codes: tuple[int, ...] = (0,)) -> str:
+    """Run a command and return what it printed; any other exit code than these is a failure."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    if done.returncode not in codes:
+        raise AssertionError(
+            f"{' '.join(command)} ended with {done.returncode}: {done.stderr or done.stdout}"
+        )
+    return done.stdout
+
+
+def query(text: str) -> list[tuple[Any, ...]]:
+    """Ask the database, as a reader that cannot write."""
+    with contextlib.closing(
+        sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True, timeout=10)
+    ) as reader:
+        return reader.execute(text).fetchall()
+
+
+def until(what: str, holds: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{PATIENCE} s on, still not: {what}")
+        time.sleep(2)
+
+
+def kernel(name: str) -> Any:
+    """Read one of the kernel's documents."""
+    return json.loads(Path(f"/proc/{name}_so1_{SUFFIX}").read_text())
+
+
+def containers(*filters: str) -> set[str]:
+    """List the full ids of the running containers."""
+    arguments = [word for one in filters for word in ("--filter", one)]
+    return set(run("docker", "ps", "--quiet", "--no-trunc", *arguments).split())
+
+
+@contextlib.contextmanager
+def stopped(unit: str) -> Iterator[None]:
+    """Have a unit stopped for a while."""
+    run("systemctl", "stop", unit)
+    try:
+        yield
+    finally:
+        run("systemctl", "start", unit)
+
+
+def files_are_for_the_group_alone() -> None:
+    for name in ("sysinfo", "continfo"):
+        status = Path(f"/proc/{name}_so1_{SUFFIX}").stat()
+        assert stat.S_IMODE(status.st_mode) == 0o440, oct(status.st_mode)
+        assert (pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name) == (
+            "root",
+            "so1",
+        )
+
+
+def services_with_a_uts_namespace_of_their_own_are_no_containers() -> None:
+    ours = Path("/proc/1/ns/uts").readlink()
+    services = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (path / "ns/uts").readlink() != ours and ".service" in (path / "cgroup").read_text():
+                services.add(int(path.name))
+    assert len(services) >= 2, f"too few to say anything: {services}"
+    seen = {process["pid"] for process in kernel("continfo")}
+    assert not services & seen, services & seen
+
+
+def containers_have_exactly_their_processes() -> None:
+    run("docker", "rm", "--force", "stranger", codes=(0, 1))
+    run(
+        *("docker", "run", "--detach", "--name", "stranger", "--uts=host", "--pid=host"),
+        *("so1-lab/alpine", "sh", "-c", "sleep 7200 & sh -c 'sleep 7200; true'; true"),
+    )
+    until(
+        "three processes in the container",
+        lambda: len(run("docker", "top", "stranger").splitlines()) == 5,
+    )
+    whole = run("docker", "inspect", "--format", "{{.Id}}", "stranger").strip()
+    wanted = {int(line.split()[1]) for line in run("docker", "top", "stranger").splitlines()[1:]}
+    seen = {process["pid"] for process in kernel("continfo") if process["container_id"] == whole}
+    assert seen == wanted, (seen, wanted)
+    assert {process["container_id"] for process in kernel("continfo")} == containers()
+
+
+def both_sources_agree() -> None:
+    run("/opt/so1/venv/bin/python", "/run/so1-oracle/agreement.py")
+
+
+def the_governor_keeps_the_best_three_and_two() -> None:
+    with stopped("so1"):
+        run("/usr/local/bin/so1", "cleanup", "--yes")
+        stress = ["stress", "--vm", "1", "--vm-keep", "--vm-hang", "0", "--vm-bytes"]
+        began = time.time() * 1000
+        low = [("low", f"low-{number}", "so1-lab/alpine", ["sleep", "7200"]) for number in range(7)]
+        high = [
+            ("high", f"high-{number}", "so1-lab/stress", [*stress, f"{8 + 16 * number}M"])
+            for number in range(5)
+        ]
+
+        def start(one: tuple[str, str, str, list[str]]) -> None:
+            class_, name, image, command = one
+            run(
+                *("docker", "run", "--detach", "--rm", "--name", name, "--stop-signal", "SIGKILL"),
+                *("--label", "so1.managed=true", "--label", f"so1.class={class_}", image, *command),
+            )
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(start, low + high))
+        assert len(containers("label=so1.managed=true")) == 12
+        until("all have their memory", lambda: "stress-ng-vm" in str(kernel("continfo")))
+        time.sleep(5)
+    until("five managed containers", lambda: len(containers("label=so1.managed=true")) == 5)
+    time.sleep(25)  # another tick removes nothing more
+    names = run(
+        "docker", "ps", "--filter", "label=so1.managed=true", "--format", "{{.Names}}"
+    ).split()
+    assert sum(name.startswith("low") for name in names) == 3, names
+    assert {name for name in names if name.startswith("high")} == {"high-0", "high-1"}, names
+    assert containers("name=^stranger$"), "a container that was never handed over is gone"
+    events = query(
+        "SELECT rule, recreate FROM events"
+        f" WHERE kind = 'remove' AND outcome = 'done' AND timestamp > {began}"
+    )
+    assert len(events) == 7, events
+    assert all(rule == "emergency" and "docker run" in recreate for rule, recreate in events), (
+        events
+    )
+
+
+def the_daemon_ticks_and_tells_where_from() -> None:
+    before = query("SELECT max(timestamp) FROM metrics")[0][0]
+    until(
+        "two more ticks",
+        lambda: query(f"SELECT count(*) FROM metrics WHERE timestamp > {before}")[0][0] >= 2,
+    )
+    assert query("SELECT source FROM metrics ORDER BY timestamp DESC LIMIT 1") == [("module",)]
+    assert query("SELECT count(*) > 0 FROM container_totals WHERE container_name = 'stranger'") == [
+        (1,)
+    ]
+    assert "running" in run("/usr/local/bin/so1", "status")
+
+
+def a_killed_daemon_comes_back_to_a_whole_database() -> None:
+    pid = run("systemctl", "show", "--property=MainPID", "--value", "so1").strip()
+    os.kill(int(pid), 9)
+    until(
+        "a new daemon",
+        lambda: run("systemctl", "is-active", "so1", codes=(0, 3)).strip() == "active",
+    )
+    assert query("PRAGMA integrity_check") == [("ok",)]
+
+
+def a_broken_configuration_is_named_and_not_taken() -> None:
+    good = CONFIGURATION.read_text()
+    pid = run("systemctl", "show", "--property=MainPID", "--value", "so1")
+    try:
+        CONFIGURATION.write_text("bogus = 1\n" + good)
+        complaint = subprocess.run(
+            ["/usr/local/bin/so1", "config", "check"], capture_output=True, text=True, check=False
+        )
+        assert complaint.returncode == 1, complaint
+        assert "bogus" in complaint.stderr, complaint
+        assert "Traceback" not in complaint.stderr, complaint
+        run("systemctl", "reload", "so1")
+        time.sleep(3)
+        assert run("systemctl", "show", "--property=MainPID", "--value", "so1") == pid
+    finally:
+        CONFIGURATION.write_text(good)
+        run("systemctl", "reload", "so1")
+
+
+def every_command_answers() -> None:
+    run("/usr/local/bin/so1", "config", "check")
+    assert json.loads(run("/usr/local/bin/so1", "snapshot", "--json"))
+    for command in (
+        ["plan"],
+        ["events"],
+        ["top", "--once"],
+        ["report"],
+        ["workload", "generate", "--dry-run"],
+    ):
+        assert run("/usr/local/bin/so1", *command).strip(), command
+
+
+def cron_makes_test_load() -> None:
+    began = str(int(time.time()))
+    until(
+        "the test load's words in the journal",
+        lambda: (
+            "made so1-"
+            in run("journalctl", "--identifier=so1-workload", f"--since=@{began}", "--output=cat")
+        ),
+    )
+    assert containers("label=so1.managed=true")
+
+
+CHECKS = [
+    files_are_for_the_group_alone,
+    services_with_a_uts_namespace_of_their_own_are_no_containers,
+    containers_have_exactly_their_processes,
+    both_sources_agree,
+    the_governor_keeps_the_best_three_and_two,
+    the_daemon_ticks_and_tells_where_from,
+    a_killed_daemon_comes_back_to_a_whole_database,
+    a_broken_configuration_is_named_and_not_taken,
+    every_command_answers,
+]
+
+
+def main() -> int:
+    failed = 0
+    # Only what is started here is to run.
+    with stopped("cron"):
+        until(
+            "nothing makes containers", lambda: not run("pgrep", "-f", "so1 workload", codes=(0, 1))
+        )
+        for check in CHECKS:
+            failed += not passes(check)
+    failed += not passes(cron_makes_test_load)
+    return 1 if failed else 0
+
+
+def passes(check: Callable[[], None]) -> bool:
+    name = check.__name__.replace("_", " ")
+    began = time.monotonic()
+    try:
+        check()
+    except (AssertionError, OSError, ValueError, sqlite3.Error, subprocess.TimeoutExpired) as error:
+        print(f"not ok - {name}: {error}", flush=True)
+        return False
+    print(f"ok - {name} ({time.monotonic() - began:.0f} s)", flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
