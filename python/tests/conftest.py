@@ -19,15 +19,6 @@ settings.register_profile("so1", deadline=None)
 settings.load_profile("so1")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Pass over what is not ours: the Docker SDK leaves sockets to the garbage collector."""
-    config.addinivalue_line(
-        "filterwarnings",
-        r"ignore:Exception ignored in. <socket\.socket fd=\d+, family=1"
-        ":pytest.PytestUnraisableExceptionWarning",
-    )
-
-
 @pytest.fixture
 def proc(tmp_path: Path) -> Callable[..., Path]:
     """Write the modules' files into a tree and give its root."""

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -34,9 +34,10 @@ def server(path: Path, answer: bytes | None) -> Iterator[str]:
                     return
                 open_connections.append(connection)
                 if answer is not None:
-                    connection.recv(65536)
-                    connection.sendall(answer)
-                    connection.close()
+                    # Who only looks whether somebody listens does not wait for an answer.
+                    with connection, suppress(OSError):
+                        connection.recv(65536)
+                        connection.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

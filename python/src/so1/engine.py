@@ -2,6 +2,7 @@
 """The Docker Engine, through the SDK's low-level client: one request a call, each with a limit."""
 
 import errno
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -118,6 +119,7 @@ class Engine:
     def _connected(self) -> APIClient:
         with self._lock:
             if self._client is None:
+                self._knock()
                 self._client = APIClient(
                     self._docker.host,
                     version="auto",
@@ -125,6 +127,14 @@ class Engine:
                     use_ssh_client=self._docker.host.startswith("ssh://"),
                 )
             return self._client
+
+    def _knock(self) -> None:
+        """Raise OSError where nothing listens; the SDK would leave a socket open over it."""
+        path = self._docker.host.removeprefix("unix://")
+        if path != self._docker.host:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+                door.settimeout(self._docker.timeout)
+                door.connect(path)
 
     def _disconnect(self) -> None:
         # Another engine, or another version of it, may answer next time.

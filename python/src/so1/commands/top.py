@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`so1 top`."""
 
+import os
 import select
 import sys
 import termios
@@ -71,7 +72,7 @@ class _View:
             f" {len(usages)} containers, {tables.mib(snapshot.used_ram)} of"
             f" {tables.mib(snapshot.total_ram)} used, source {snapshot.source}"
         )
-        foot = self._trouble or f"sorted by {self.sort}   q quit   r by RAM   c by CPU"
+        foot = f"sorted by {self.sort}   q quit   r by RAM   c by CPU   {self._trouble}"
         return Group(
             Text(head, style="bold", no_wrap=True, overflow="ellipsis"),
             _containers(shown),
@@ -132,8 +133,9 @@ def _keys() -> Iterator[None]:
 
 def _pressed(until: float) -> str:
     """Wait for a key; gives '' when it is time for the next frame, 'q' where no key can come."""
-    ready, _, _ = select.select([sys.stdin], [], [], max(0.0, until - time.monotonic()))
-    return (sys.stdin.read(1) or "q") if ready else ""
+    file = sys.stdin.fileno()
+    ready, _, _ = select.select([file], [], [], max(0.0, until - time.monotonic()))
+    return (os.read(file, 1).decode(errors="replace") or "q") if ready else ""
 
 
 def _watch(view: _View, console: Console, every: float) -> None:
