@@ -10,8 +10,7 @@ output=$(cd "$2" && pwd)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-touched=(mm/Kconfig mm/Makefile kernel/sys_ni.c include/linux/syscalls.h
-    arch/x86/entry/syscalls/syscall_64.tbl)
+mapfile -t touched < "$here/tree/touched"
 (cd "$tree" && cp --parents "${touched[@]}" "$work")
 cd "$work"
 

@@ -1,34 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Loading and unloading: errors are clear, nothing is left, readers are safe. */
-#include <errno.h>
 #include <pthread.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "document.h"
+#include "module.h"
 #include "tap.h"
 
 #define ROUNDS 30
 
 static const char * const modules[] = { "sysinfo", "continfo" };
-
-/* 0 or the errno. */
-static int load(const char *module, const char *parameters)
-{
-	char path[64];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "/modules/%s.ko", module);
-	fd = open(path, O_RDONLY);
-	ret = syscall(SYS_finit_module, fd, parameters, 0) ? errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int unload(const char *module)
-{
-	return syscall(SYS_delete_module, module, O_NONBLOCK) ? errno : 0;
-}
 
 static bool there(const char *module, const char *suffix)
 {

@@ -23,7 +23,7 @@ chmod 755 "$root/init"
 
 # A hang is a failure; so is a reset (-no-reboot), which is what a panic ends in.
 timeout -k 5 "${SO1_TEST_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
-    -smp 2 -m 1024 -nographic -no-reboot -net none -kernel "$kernel" -initrd "$work/initrd" \
+    -smp 2 -m 2048 -nographic -no-reboot -net none -kernel "$kernel" -initrd "$work/initrd" \
     -append "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic panic_on_warn=1 ${SO1_TEST_APPEND:-}" \
     < /dev/null 2>&1 | tr -d '\r' | tee "$work/console" || true
 

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Gives Debian's kernel source the limiter's system calls: debug-kernel.sh VERSION apply|build.
+# VERSION is that of a linux-source package. «apply» makes the patch series and proves that git
+# takes it; «build» then builds debug.config and prints the bzImage and the tree. All of it is
+# in the cache, and only what changed is built again.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+package=linux-source-$1
+cache=${SO1_CACHE:-$here/../../.cache}/debug-kernels/$1
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
+
+candidate=$(apt-cache policy "$package" | sed -n 's/^ *Candidate: //p')
+tar=$cache/usr/src/$package.tar.xz
+if [ "$(cat "$cache/candidate" 2>/dev/null)" != "$candidate" ]; then
+    (cd "$cache" && rm -rf ./* && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2)
+    dpkg-deb -x "$cache/$package"_*.deb "$cache"
+    rm "$cache/$package"_*.deb
+    mkdir "$cache/pristine"
+    sed "s|^|$package/|" "$here/../memlimit/tree/touched" |
+        tar -C "$cache/pristine" --strip-components=1 -xf "$tar" -T -
+    echo "$candidate" > "$cache/candidate"
+fi
+
+rm -rf "$cache/patched"
+cp -r "$cache/pristine" "$cache/patched"
+"$here/../memlimit/series.sh" "$cache/pristine" "$cache/series"
+git=(git -C "$cache/patched" -c user.name=SO1 -c user.email=so1@localhost -c commit.gpgsign=false)
+"${git[@]}" init -q
+"${git[@]}" add -A
+"${git[@]}" commit -q -m base
+"${git[@]}" am -q "$cache"/series/*.patch
+[ "$2" = build ] || exit 0
+
+tree=$cache/tree
+if [ ! -e "$tree/Makefile" ]; then
+    mkdir -p "$tree"
+    tar -C "$tree" --strip-components=1 -xf "$tar"
+fi
+# Only what differs, or everything would be built again.
+(cd "$cache/patched" && git ls-files) | while read -r file; do
+    cmp -s "$cache/patched/$file" "$tree/$file" || install -D -m 644 "$cache/patched/$file" "$tree/$file"
+done
+if ! cmp -s "$here/debug.config" "$cache/debug.config"; then
+    make -s -C "$tree" tinyconfig >&2
+    (cd "$tree" && scripts/kconfig/merge_config.sh -m .config "$here/debug.config" > /dev/null)
+    make -s -C "$tree" olddefconfig >&2
+    # What kconfig dropped for want of another option would be missed only later.
+    while read -r option; do
+        grep -qxF "$option" "$tree/.config" || { echo "debug.config: $option did not hold" >&2; exit 1; }
+    done < <(grep '^CONFIG_' "$here/debug.config")
+    cp "$here/debug.config" "$cache/debug.config"
+fi
+make -s -C "$tree" -j"$(nproc)" bzImage modules > "$cache/build.log" 2>&1 ||
+    { tail -30 "$cache/build.log" >&2; exit 1; }
+echo "$tree/arch/x86/boot/bzImage $tree"
