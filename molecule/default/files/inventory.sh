@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: MIT
 # Lists what SO1 could leave on a host: files that no package owns, users, groups, modules, units, containers.
 #
-# usage: inventory.sh [FILE]   -> FILE, or what is printed
+# usage: inventory.sh FILE
 set -euo pipefail
 
-[ $# -eq 0 ] || exec >"$1"
+exec >"$1"
 find /etc /usr /opt /root /home /var /srv -xdev \
     \( -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/dpkg -o -path /var/lib/apt \
     -o -path /var/cache -o -path /var/log -o -path /var/tmp -o -path /var/lib/systemd -o -path /root/.ansible \
-    -o -path /var/lib/ucf -o -name __pycache__ -o -path '/root/before' -o -path '/usr/lib/modules/*' \) -prune \
-    -o -print | sort >/tmp/.all
-cat /var/lib/dpkg/info/*.list | sort -u >/tmp/.owned
-comm -23 /tmp/.all /tmp/.owned | sed 's/^/file /'
+    -o -path /var/lib/ucf -o -name __pycache__ -o -path /root/before -o -path /root/now -o -path '/usr/lib/modules/*' \) -prune \
+    -o -print | LC_ALL=C sort >/tmp/.all
+cat /var/lib/dpkg/info/*.list | LC_ALL=C sort -u >/tmp/.owned
+LC_ALL=C comm -23 /tmp/.all /tmp/.owned | sed 's/^/file /'
 rm -f /tmp/.all /tmp/.owned
 find /usr/lib/modules -name '*.ko*' -path '*updates*' | sed 's/^/file /'
 getent passwd | cut -d: -f1 | sed 's/^/user /'
