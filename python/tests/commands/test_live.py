@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from so1 import workload
 from so1.cli import main
 from tests.engine import IMAGE, OTHER_IMAGE, LiveEngine
 
@@ -88,7 +89,7 @@ class TestPlan:
         assert len(engine.names()) == 9
         table = so1("plan").output
         assert "8 managed containers (5 low, 3 high), 1 others" in table
-        assert "5 low containers run, 3 are kept" in table
+        assert "of 5 low containers 3 are kept" in table
 
     def test_says_what_would_be_refused(
         self, engine: LiveEngine, so1: Callable[..., Result], settled: Path
@@ -177,8 +178,6 @@ class TestWorkload:
     def test_an_overlapping_run_leaves_at_once(
         self, settled: Path, so1: Callable[..., Result], engine: LiveEngine
     ) -> None:
-        from so1 import workload  # noqa: PLC0415 - the name is taken by the fixture's neighbours
-
         with workload.alone(settled.parent):
             result = so1("workload", "generate")
         assert result.exit_code == 0

@@ -29,6 +29,7 @@ class Made(Engine):
         super().__init__(Docker())
         self.asked: list[tuple[str, str]] = []
         self.stop_fails: dict[str, Exception] = {}
+        self.remove_fails: set[str] = set()
         self.looks: dict[str, Inspected | Exception] = {
             u.container.id: Inspected(
                 id=u.container.id,
@@ -66,6 +67,8 @@ class Made(Engine):
             raise error
 
     def remove(self, container_id: str) -> None:
+        if container_id in self.remove_fails:
+            raise EngineError("it is busy")
         self.asked.append(("remove", container_id))
 
     def removed(self) -> set[str]:
@@ -91,7 +94,7 @@ def test_an_event_says_all_there_is_to_know() -> None:
         timestamp=round((NOW + 1) * 1000),
         kind="remove",
         outcome="done",
-        detail="Removed: 1 low containers run, 0 are kept.",
+        detail="Removed: of 1 low containers 0 are kept.",
         container_id=one.container.id,
         container_name="c1",
         image="alpine",
@@ -202,6 +205,30 @@ def test_what_is_known_of_one_that_is_gone_is_forgotten() -> None:
     assert len(governor.govern(usages, NOW)) == 1
     governor.govern([], NOW)
     assert len(governor.govern(usages, NOW)) == 1
+
+
+def test_one_that_stops_too_late_is_removed_in_the_next_tick() -> None:
+    usages = [usage(n) for n in range(5)]
+    late, again, gone, runs, slow = (u.container.id for u in usages)
+    engine = Made(usages)
+    engine.stop_fails = {u.container.id: EngineError("it did not answer") for u in usages}
+    governor = Governor(engine, POLICY)
+    assert [e.outcome for e in governor.govern(usages, NOW)] == ["failed"] * 5
+    change(engine, late, running=False)
+    change(engine, again, running=False, started_at=NOW + 5)
+    change(engine, slow, running=False)
+    engine.looks[gone] = NotFoundError("gone")
+    engine.remove_fails = {slow}
+    events = governor.govern([u for u in usages if u.container.id == runs], NOW + 20)
+    # The one that still runs failed again, which was told already.
+    assert {e.container_id: e.outcome for e in events} == {late: "done", gone: "done"}
+    assert engine.removed() == {late, gone}
+    assert all(e.recreate for e in events)
+    engine.remove_fails = set()
+    engine.stop_fails = {}
+    (event,) = governor.govern([], NOW + 40)
+    assert (event.container_id, event.outcome) == (slow, "done")
+    assert governor.govern([], NOW + 60) == []
 
 
 def test_observe_removes_nothing_and_tells_each_once() -> None:

@@ -124,9 +124,9 @@ def test_between_plan_and_act_one_goes_one_restarts_one_is_replaced(
     events = carry_out(planned, ours, NONE_KEPT)
     outcomes = {e.container_name: (e.outcome, e.detail) for e in events}
     assert outcomes["stays"][0] == "done"
-    assert outcomes["gone"] == ("refused", "Kept: it is gone already.")
-    assert outcomes["replaced"] == ("refused", "Kept: it is gone already.")
-    assert outcomes["stopped"] == ("refused", "Kept: it has stopped by itself.")
+    assert outcomes["gone"] == ("refused", "Not removed: it is gone already.")
+    assert outcomes["replaced"] == ("refused", "Not removed: it is gone already.")
+    assert outcomes["stopped"] == ("refused", "Not removed: it has stopped by itself.")
     assert outcomes["restarted"][0] == "refused"
     assert "started again" in outcomes["restarted"][1]
     assert engine.names() == {"restarted", "replaced"}
@@ -156,7 +156,12 @@ def test_one_that_cannot_be_stopped_does_not_stop_the_rest(
         # It stays so, and is not told again.
         stuck = [usage for usage in usages if usage.container.name == "stuck"]
         assert governor.govern(stuck, time.time()) == []
-    wait_until(lambda: not governor.govern(measured(ours), time.time()) and not engine.names())
+
+    def gone() -> bool:
+        governor.govern(measured(ours), time.time())
+        return engine.names("-a") == set()
+
+    wait_until(gone)
 
 
 def test_volumes_are_never_removed(engine: LiveEngine, ours: Engine) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+import msgspec
+
 from so1.config import Governor as Policy
 from so1.engine import Engine, EngineError, Inspected, NotFoundError
 from so1.governor import recreate
@@ -20,7 +22,28 @@ _BUDGET = 15.0
 """Seconds after which a tick begins no further removal; the next one goes on."""
 _BEAT = 1.0
 """Seconds between two signs of life while containers are being stopped."""
-_SAID = {"done": "Removed", "planned": "Would be removed", "refused": "Kept", "failed": "Kept"}
+_SAID = {
+    "done": "Removed",
+    "planned": "Would be removed",
+    "refused": "Not removed",
+    "failed": "Not removed",
+}
+
+
+class _Begun(msgspec.Struct, frozen=True):
+    """A removal that failed after the engine was asked to stop the container."""
+
+    verdict: Verdict
+    started_at: float
+    why: str
+    command: str | None
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What one tick leaves to the next, by container: what was told of it, what was begun."""
+
+    told: dict[str, set[tuple[str, ...]]] = {}
+    begun: dict[str, _Begun] = {}
 
 
 class Governor:
@@ -39,7 +62,7 @@ class Governor:
         self._policy = policy
         self._beat = beat
         self._clock = clock
-        self._told: dict[str, set[tuple[str, ...]]] = {}
+        self._memory = Memory()
 
     def running(self) -> list[Container]:
         """List the running containers; raises EngineError."""
@@ -56,15 +79,47 @@ class Governor:
         is told once for each container and reason.
         """
         listed = {usage.container.id for usage in usages}
-        self._told = {id_: told for id_, told in self._told.items() if id_ in listed}
-        return carry_out(
+        finished = self._finish(listed)
+        for id_ in self._memory.told.keys() - listed:
+            del self._memory.told[id_]
+        return finished + carry_out(
             plan(usages, self._policy, now),
             self._engine,
             self._policy,
-            told=self._told,
+            memory=self._memory,
             beat=self._beat,
             clock=self._clock,
         )
+
+    def _finish(self, listed: set[str]) -> list[Event]:
+        """Remove what stopped after all, too late for the tick that asked for it.
+
+        What still runs is in the plan again; what was started again since is none of ours.
+        """
+        events = []
+        for id_, begun in list(self._memory.begun.items()):
+            if id_ in listed:
+                continue
+            self._beat()
+            try:
+                if self._may_finish(id_, begun):
+                    self._engine.remove(id_)
+                    events.append(
+                        _event(begun.verdict, "done", begun.why, begun.command, self._clock())
+                    )
+            except EngineError as error:
+                _log.info("%s", error)
+                break
+            del self._memory.begun[id_]
+        return events
+
+    def _may_finish(self, id_: str, begun: _Begun) -> bool:
+        try:
+            now = self._engine.inspect(id_)
+        except NotFoundError:
+            return True
+        same = now.id == id_ and now.started_at == begun.started_at
+        return same and not now.running
 
 
 def carry_out(
@@ -72,29 +127,29 @@ def carry_out(
     engine: Engine,
     policy: Policy,
     *,
-    told: dict[str, set[tuple[str, ...]]] | None = None,
+    memory: Memory | None = None,
     beat: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.time,
 ) -> list[Event]:
     """Remove what the plan says, several at a time; none that fails stops the others.
 
-    `told` remembers, by container, what events there have been. Ends after the budget and the time
-    limits of one removal at the latest.
+    What `memory` says was told already is not told again. Ends after the budget and the time limits
+    of one removal at the latest.
     """
     removals = planned.removals
     if not removals:
         return []
-    told = {} if told is None else told
+    memory = memory or Memory()
     deadline = time.monotonic() + _BUDGET
 
     def one(verdict: Verdict) -> Event | None:
-        known = told.setdefault(verdict.container.id, set())
+        known = memory.told.setdefault(verdict.container.id, set())
         if policy.mode == "observe" and ("planned", verdict.rule) in known:
             return None
         if time.monotonic() > deadline:
             _log.info("%s is left for the next tick", verdict.container.name)
             return None
-        came = _remove(verdict, planned, engine, policy)
+        came = _remove(verdict, planned, engine, policy, memory)
         if came is None:
             return None
         outcome, why, command = came
@@ -148,7 +203,7 @@ def untouchable(now: Inspected, container: Container) -> str | None:
 
 
 def _remove(
-    verdict: Verdict, planned: Plan, engine: Engine, policy: Policy
+    verdict: Verdict, planned: Plan, engine: Engine, policy: Policy, memory: Memory
 ) -> tuple[Outcome, str, str | None] | None:
     """Remove one container; gives the outcome, the reason, and what would bring it back.
 
@@ -179,7 +234,10 @@ def _remove(
         if not now.auto_remove:
             return "refused", "it is gone already", command
     except EngineError as error:
+        # Slow to stop is not the same as still running: the next tick looks.
+        memory.begun[id_] = _Begun(verdict, now.started_at, why, command)
         return "failed", str(error), command
+    memory.begun.pop(id_, None)
     return "done", why, command
 
 

@@ -88,12 +88,9 @@ def plan(usages: Iterable[ContainerUsage], policy: Governor, now: float) -> Plan
         counted = [usage for usage in members if usage not in young]
         excess = max(0, len(counted) - quota)
         rule: Rule = "emergency" if emergency else _EXCESS[class_]
-        why = (
-            f"{len(managed)} managed containers run, more than {policy.maximum}:"
-            f" {quota} {class_} stay"
-            if emergency
-            else f"{len(counted)} {class_} containers run, {quota} are kept"
-        )
+        why = f"of {len(counted)} {class_} containers {quota} are kept"
+        if emergency:
+            why = f"{len(managed)} managed containers are more than {policy.maximum}; {why}"
         verdicts += [Verdict(u, class_, rule, keep=False, reason=why) for u in counted[:excess]]
         verdicts += [
             Verdict(u, class_, "within-limits", keep=True, reason=_stays(class_, quota))
