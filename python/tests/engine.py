@@ -32,6 +32,8 @@ class LiveEngine:
         self._log = (folder / "log").open("w")
         self._daemon = subprocess.Popen(
             [
+                # It ends with the tests, however they end, and its containers with it.
+                *("setpriv", "--pdeathsig", "TERM"),
                 *("dockerd", "--host", self.host, "--data-root", str(folder / "data")),
                 *("--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")),
                 *("--bridge=none", "--iptables=false", "--ip6tables=false"),

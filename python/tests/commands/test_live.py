@@ -288,8 +288,12 @@ class TestStatus:
             daemon.terminate()
             _, logged = daemon.communicate(timeout=60)
         assert daemon.returncode == 0, logged
-        assert status["containers"] == {"low": 2, "high": 1, "unmanaged": 1}
-        planned = json.loads(so1("plan", "--json").output)["containers"]
-        assert Counter(row["class"] for row in planned) == status["containers"]
+        # Another engine of this machine may have containers too, which are not managed.
+        assert status["containers"].pop("unmanaged") >= 1
+        planned = Counter(
+            row["class"] for row in json.loads(so1("plan", "--json").output)["containers"]
+        )
+        assert planned.pop("unmanaged") == 1
+        assert planned == status["containers"] == {"low": 2, "high": 1}
         (line,) = [line for line in peak.splitlines() if line.startswith("VmHWM")]
         assert int(line.split()[1]) < 45 * 1024
