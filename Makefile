@@ -4,6 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export SO1_CACHE ?= $(CURDIR)/.cache
+# dockerd needs root.
+ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env PATH="$(CURDIR)/$(VENV)/bin:$$PATH")
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,13 +26,19 @@ down: ## Remove the lab VM
 lint: setup ## Lint everything
 	@lab/lint.sh
 
-test-fast: setup ## What needs no VM and no Docker Engine
-	@$(MAKE) --no-print-directory lint
+test-fast: lint ## What needs no VM and no Docker Engine
 	@pytest -q -m "not engine and not vm" python/tests tests
 
-test: setup ## Everything: lint, unit, Docker Engine, kernels, the bundle on a VM
-	@$(MAKE) --no-print-directory lint
-	@pytest -q python/tests tests
+test: test-fast test-engine test-kernel test-molecule ## Everything: lint, unit, Docker Engine, kernels, a VM
 
-.PHONY: help setup up down lint test test-fast
+test-engine: setup ## The daemon and Grafana's role against a Docker Engine of its own (root)
+	@$(ROOT) pytest -q -m engine python/tests tests
+
+test-kernel: setup ## The modules on stock kernels and on a debug kernel
+	@$(MAKE) --no-print-directory -C kernel/tests test
+
+test-molecule: setup ## The whole bundle on a VM: from an empty host to an empty host
+	@molecule test
+
+.PHONY: help setup up down lint test test-fast test-engine test-kernel test-molecule
 .DEFAULT_GOAL := help

@@ -18,6 +18,7 @@ _COMMANDS = {
     "events": "Show what the daemon did, refused or could not do.",
     "workload": "Make test load: containers for the governor to deal with.",
     "cleanup": "Remove the managed containers, and nothing else.",
+    "limit": "Cap the memory that running processes may ask for.",
     "report": "Summarise a period as a table, CSV or a web page.",
     "config": "Check the configuration file.",
 }
