@@ -126,6 +126,11 @@ class LiveEngine:
         pid = pid or self._daemon.pid
         os.kill(pid, signal.SIGSTOP)
         try:
+            # On a busy machine a thread may still be at work when kill() returns.
+            deadline = time.monotonic() + STOP_S
+            while not _stands_still(pid):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -144,3 +149,8 @@ class LiveEngine:
             self._daemon.terminate()
             self._daemon.wait(timeout=STOP_S)
         self._log.close()
+
+
+def _stands_still(pid: int) -> bool:
+    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in tasks)
