@@ -27,6 +27,10 @@
 
 #include "so2_core.h"
 
+#ifdef CONFIG_PREEMPT_RT
+#error "a tracepoint must not take a sleeping lock: use a kernel without PREEMPT_RT"
+#endif
+
 static unsigned int so2_max_entries = 16384;
 module_param_named(max_entries, so2_max_entries, uint, 0644);
 MODULE_PARM_DESC(max_entries, "how many processes may be limited at once");

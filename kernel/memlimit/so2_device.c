@@ -9,11 +9,6 @@
 #include "so2_core.h"
 #include "so2_version.h"
 
-/* Two lists over the same limits would undo each other. */
-#if IS_ENABLED(CONFIG_SO2_MEMLIMIT)
-#error "this kernel has the system calls built in: use those, without the module"
-#endif
-
 static long so2_ioctl_get(const void __user *arg)
 {
 	struct so2_get get;

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# Gives Debian's kernel source the limiter's system calls: debug-kernel.sh VERSION apply|build.
+# Gives Debian's kernel source the limiter's system calls: debug-kernel.sh VERSION STEP.
 # VERSION is that of a linux-source package. «apply» makes the patch series and proves that git
-# takes it; «build» then builds debug.config and prints the bzImage and the tree. All of it is
-# in the cache, and only what changed is built again.
+# takes it; «syscalls» then builds debug.config; «device» gives the same kernel without the system
+# calls, for the module. These two print the bzImage and the tree. All of it is in the cache, and
+# only what changed is built again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 package=linux-source-$1
@@ -31,7 +32,7 @@ git=(git -C "$cache/patched" -c user.name=SO1 -c user.email=so1@localhost -c com
 "${git[@]}" add -A
 "${git[@]}" commit -q -m base
 "${git[@]}" am -q "$cache"/series/*.patch
-[ "$2" = build ] || exit 0
+[ "$2" != apply ] || exit 0
 
 tree=$cache/tree
 if [ ! -e "$tree/Makefile" ]; then
@@ -42,16 +43,28 @@ fi
 (cd "$cache/patched" && git ls-files) | while read -r file; do
     cmp -s "$cache/patched/$file" "$tree/$file" || install -D -m 644 "$cache/patched/$file" "$tree/$file"
 done
+build() {
+    make -s -C "$tree" olddefconfig > "$cache/build.log" 2>&1
+    make -s -C "$tree" -j"$(nproc)" bzImage modules >> "$cache/build.log" 2>&1 ||
+        { tail -30 "$cache/build.log" >&2; exit 1; }
+}
+
 if ! cmp -s "$here/debug.config" "$cache/debug.config"; then
-    make -s -C "$tree" tinyconfig >&2
-    (cd "$tree" && scripts/kconfig/merge_config.sh -m .config "$here/debug.config" > /dev/null)
-    make -s -C "$tree" olddefconfig >&2
+    echo "building linux-source-$1, five to ten minutes" >&2
+    make -s -C "$tree" tinyconfig > "$cache/build.log" 2>&1
+    (cd "$tree" && scripts/kconfig/merge_config.sh -m .config "$here/debug.config" >> "$cache/build.log" 2>&1)
+    "$tree/scripts/config" --file "$tree/.config" --disable SO2_MEMLIMIT
+    build
+    cp "$tree/arch/x86/boot/bzImage" "$cache/bzImage-device"
+    "$tree/scripts/config" --file "$tree/.config" --enable SO2_MEMLIMIT
+    build
     # What kconfig dropped for want of another option would be missed only later.
     while read -r option; do
         grep -qxF "$option" "$tree/.config" || { echo "debug.config: $option did not hold" >&2; exit 1; }
     done < <(grep '^CONFIG_' "$here/debug.config")
     cp "$here/debug.config" "$cache/debug.config"
+else
+    build
 fi
-make -s -C "$tree" -j"$(nproc)" bzImage modules > "$cache/build.log" 2>&1 ||
-    { tail -30 "$cache/build.log" >&2; exit 1; }
-echo "$tree/arch/x86/boot/bzImage $tree"
+cp "$tree/arch/x86/boot/bzImage" "$cache/bzImage-syscalls"
+echo "$cache/bzImage-$2 $tree"

@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 root=$work/root
 mkdir -p "$root"/{bin,proc,sys,dev,tmp,cgroup,modules,tests}
 cp /bin/busybox "$root/bin/"
-cp "$modules"/*.ko "$root/modules/"
+find "$modules" -name "*.ko" -exec cp {} "$root/modules/" \;
 cp "$@" "$root/tests/"
 cp "$here/init.sh" "$root/init"
 cp "$suite" "$root/suite.sh"
