@@ -63,6 +63,27 @@ class Store(Section, frozen=True):
     top_processes: Count = 50
 
 
+class Metrics(Section, frozen=True):
+    """Prometheus' exposition, at `/metrics` of `address` and `port`.
+
+    `tls_certificate` and `tls_key` are PEM files; `users` maps names to bcrypt hashes of their
+    passwords, and where it is empty everybody may read. `top_processes` is how many process names
+    are listed by RSS and how many by CPU; what goes beyond `max_series` is folded.
+    """
+
+    enabled: bool = False
+    address: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 10_201
+    tls_certificate: str = ""
+    tls_key: str = ""
+    users: dict[
+        Annotated[str, Meta(pattern=r"^[^:]+$")],
+        Annotated[str, Meta(pattern=r"^\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}$")],
+    ] = {}
+    top_processes: Annotated[int, Meta(ge=1, le=1_000)] = 20
+    max_series: Annotated[int, Meta(ge=200, le=100_000)] = 400
+
+
 class Workload(Section, frozen=True):
     """The images and commands of the test load."""
 
@@ -86,6 +107,7 @@ class Config(Section, frozen=True):
     governor: Governor = Governor()
     docker: Docker = Docker()
     store: Store = Store()
+    metrics: Metrics = Metrics()
     workload: Workload = Workload()
 
 
@@ -106,6 +128,11 @@ def parse(text: str, origin: str = "configuration") -> Config:
             f"{origin}: governor.keep_low + governor.keep_high"
             f" ({governor.keep_low} + {governor.keep_high})"
             f" must not exceed governor.maximum ({governor.maximum})"
+        )
+    metrics = config.metrics
+    if bool(metrics.tls_certificate) != bool(metrics.tls_key):
+        raise ConfigError(
+            f"{origin}: metrics.tls_certificate and metrics.tls_key must be given both or neither"
         )
     return config
 

@@ -5,6 +5,7 @@ import logging
 import signal
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +13,9 @@ from typing import Protocol
 import psutil
 
 from so1 import sources, tick
-from so1.config import Config, ConfigError
+from so1.config import Config, ConfigError, Metrics
+from so1.exposition.error import ServerError
+from so1.exposition.round import Round
 from so1.interval import Interval
 from so1.model import Container, ContainerUsage, Snapshot
 from so1.notify import Notifier
@@ -39,6 +42,19 @@ class Containers(Protocol):
         """Tell 'low' or 'high'."""
 
 
+class Publisher(Protocol):
+    """What the loop needs of the exposition."""
+
+    def configure(self, settings: Metrics) -> None:
+        """Serve as `settings` say; raises ServerError."""
+
+    def publish(self, told: Round) -> None:
+        """Make this round what is served."""
+
+    def close(self) -> None:
+        """Stop serving."""
+
+
 class Daemon:
     """Watches the host until a signal says stop."""
 
@@ -50,6 +66,7 @@ class Daemon:
         containers: Callable[[Config], Containers],
         reload: Callable[[], Config],
         notifier: Notifier,
+        publisher: Publisher | None = None,
         proc: Path = Path("/proc"),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -60,6 +77,10 @@ class Daemon:
         self._containers = containers(config)
         self._reload = reload
         self._notifier = notifier
+        self._publisher = publisher
+        self._serving = False
+        self._dropped: Counter[str] = Counter()
+        self._late = 0.0
         self._proc = proc
         self._clock = clock
         self._interval = Interval()
@@ -88,6 +109,7 @@ class Daemon:
         due = time.monotonic()
         ready = False
         while True:
+            self._late = max(0.0, time.monotonic() - due)
             self.tick()
             if not ready:
                 ready = True
@@ -99,6 +121,7 @@ class Daemon:
                 # the load that made them late.
                 missed = int(late // self._config.interval) + 1
                 _log.warning("a tick took too long; %d left out", missed)
+                self._dropped["late"] += missed
                 due += missed * self._config.interval
             if not self._wait(due):
                 return
@@ -132,11 +155,14 @@ class Daemon:
                 _log.warning("store.path takes effect at the next start")
             self._config = config
             self._containers = self._make_containers(config)
+            self._serving = False  # on another address, or with another certificate
             logging.getLogger().setLevel(config.log_level.upper())
             self._troubles.happened("config", "done", "The configuration was reloaded.")
         self._notifier.ready()
 
     def _stopped(self) -> None:
+        if self._publisher:
+            self._publisher.close()
         self._troubles.happened("daemon", "done", "The daemon stopped.")
         self._write_events()
         self._database.close()
@@ -148,12 +174,14 @@ class Daemon:
         except Exception:  # noqa: BLE001 - logged, and the next round may do better
             # A fault of ours: the journal gets the whole of it.
             _log.exception("a tick failed")
+            self._dropped["fault"] += 1
         self._notifier.watchdog()
 
     def _round(self) -> None:
         began = time.monotonic()
         snapshot = self._snapshot()
         if snapshot is None:
+            self._dropped["snapshot"] += 1
             return
         now = self._clock()
         percent = self._interval.percent
@@ -162,24 +190,58 @@ class Daemon:
         usages = tick.usages(listed, snapshot.by_container, percent)
         events = self._govern(usages, now) if answered else []
         self._notifier.watchdog()
-        strangers = tick.unknown(snapshot.by_container, listed)
+        unknown = tick.unknown(snapshot.by_container, listed)
+        strangers = tick.usages(unknown, snapshot.by_container, percent)
+        host_cpu = psutil.cpu_percent()
         rows = tick.build(
             round(now * 1000),
             snapshot,
-            usages + tick.usages(strangers, snapshot.by_container, percent),
+            usages + strangers,
             percent,
             self._containers.classify,
             top=self._config.store.top_processes,
-            host_cpu=psutil.cpu_percent(),
+            host_cpu=host_cpu,
             events=[*self._troubles.events, *events],
         )
         self._write(rows, events)
-        took = (time.monotonic() - began) * 1000
+        took = time.monotonic() - began
         self._notifier.status(
             f"{len(snapshot.processes)} processes, {len(snapshot.by_container)} containers"
-            f" ({snapshot.source}), {took:.0f} ms"
+            f" ({snapshot.source}), {took * 1000:.0f} ms"
             + "".join(f"; {sentence}" for sentence in self._troubles.current)
         )
+        if self._publisher:
+            self._publish(
+                self._publisher,
+                Round(
+                    config=self._config,
+                    timestamp=now,
+                    snapshot=snapshot,
+                    host_cpu=host_cpu,
+                    used_ns=self._interval.used_ns,
+                    containers=usages,
+                    strangers=strangers,
+                    classify=self._containers.classify,
+                    docker_answered=answered,
+                    events=events,
+                    dropped=self._dropped,
+                    database_bytes=self._database.size(),
+                    took=took,
+                    late=self._late,
+                ),
+            )
+
+    def _publish(self, publisher: Publisher, told: Round) -> None:
+        if not self._serving:
+            # An address of a network that is not up yet may be there at a later tick.
+            try:
+                publisher.configure(self._config.metrics)
+            except ServerError as error:
+                self._troubles.begins("metrics", str(error))
+            else:
+                self._serving = True
+                self._troubles.over("metrics", "The metrics are served again.")
+        publisher.publish(told)
 
     def _snapshot(self) -> Snapshot | None:
         wanted = self._config.snapshot
@@ -228,6 +290,7 @@ class Daemon:
             self._database.write_tick(rows)
         except sqlite3.DatabaseError as error:
             # They are written with the first tick that can be.
+            self._dropped["database"] += 1
             self._troubles.events.extend(governed)
             self._cannot_write(error)
             return

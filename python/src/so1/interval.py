@@ -31,8 +31,12 @@ class Interval:
             if cpu_ns > then:
                 self._used[key] = cpu_ns - then
 
+    def used_ns(self, process: Process) -> int:
+        """CPU time that the process used over the interval, in nanoseconds."""
+        return self._used.get((process.pid, process.start_ns), 0)
+
     def percent(self, process: Process) -> float:
         """Percent of one CPU that the process used over the interval."""
         if self._elapsed <= 0 or not self._used:
             return 0.0
-        return self._used.get((process.pid, process.start_ns), 0) * 100 / self._elapsed
+        return self.used_ns(process) * 100 / self._elapsed

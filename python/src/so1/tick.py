@@ -9,7 +9,7 @@ from so1.model import Container, ContainerUsage, Process, Snapshot
 from so1.store.database import Tick
 from so1.store.event import Event
 
-_STATES = {
+STATES = {
     0: "running",
     1: "sleeping",
     2: "disk-sleep",
@@ -28,7 +28,7 @@ Percent = Callable[[Process], float]
 
 def state_name(state: int) -> str:
     """Name the kernel's number; of several bits the lowest decides (258 is a disk sleep)."""
-    return _STATES.get(state) or _STATES.get(state & -state, "sleeping")
+    return STATES.get(state) or STATES.get(state & -state, "sleeping")
 
 
 def usages(

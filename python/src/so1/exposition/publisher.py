@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Renders each round once; a scrape gets what was rendered, however often it comes."""
+
+import gzip
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import Metric, generate_latest
+from prometheus_client.registry import Collector
+
+from so1.config import Metrics
+from so1.exposition.families import Families
+from so1.exposition.round import Round
+from so1.exposition.server import Page, Server
+
+
+class _Collected(Collector):
+    """Families that are there already, as the library wants them handed over."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def render(families: Iterable[Metric]) -> Page:
+    """Write families in the text format."""
+    # Its argument is declared as a registry in some versions of the library, as a collector in
+    # others; `collect` is all that it calls.
+    text = generate_latest(_Collected(families))  # type: ignore[arg-type,unused-ignore]
+    return Page(text, gzip.compress(text, compresslevel=5, mtime=0))
+
+
+class Publisher:
+    """Keeps the counters over reloads, and the server in step with the configuration."""
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        """Begin without a server."""
+        self._families = Families(proc)
+        self._page: Page | None = None
+        self._server: Server | None = None
+
+    def configure(self, settings: Metrics) -> None:
+        """Serve as `settings` say, and read certificates again; raises ServerError."""
+        self.close()
+        if settings.enabled:
+            self._server = Server(settings, lambda: self._page)
+
+    def publish(self, told: Round) -> None:
+        """Make this round what is served."""
+        if self._server:
+            self._page = render(self._families.collect(told))
+
+    def close(self) -> None:
+        """Stop serving."""
+        if self._server:
+            self._server.stop()
+            self._server = None
