@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import json
 import os
@@ -200,6 +201,54 @@ def a_broken_configuration_is_named_and_not_taken() -> None:
         run("systemctl", "reload", "so1")
 
 
+def a_limited_process_is_refused_memory_and_lives_on() -> None:
+    so1 = "/usr/local/bin/so1"
+    program = (
+        "import mmap, sys\n"
+        "for _ in sys.stdin:\n"
+        "    try: kept = mmap.mmap(-1, 256 << 20); print('got', flush=True)\n"
+        "    except OSError as error: print(error.errno, flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def asks() -> str:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return process.stdout.readline().strip()
+
+        try:
+            assert asks() == "got"
+            run(so1, "limit", "add", str(process.pid), "--limit", "64M")
+            assert asks() == str(errno.ENOMEM)
+            listed = json.loads(run(so1, "limit", "list", "--json"))
+            assert [one["limit"] for one in listed if one["pid"] == process.pid] == [64 << 20]
+            kernel_says = json.loads(Path("/proc/so2_memory_limits").read_text())
+            assert process.pid in {one["pid"] for one in kernel_says}
+            complaint = run(so1, "limit", "add", str(process.pid), "--limit", "1G", codes=(1,))
+            assert not complaint, complaint
+            run(so1, "limit", "remove", str(process.pid))
+            assert asks() == "got"
+        finally:
+            process.kill()
+    refused = [
+        so1,
+        "limit",
+        "run",
+        "--limit",
+        "64M",
+        "--",
+        sys.executable,
+        "-c",
+        "bytes(256 << 20)",
+    ]
+    assert (
+        "MemoryError" in subprocess.run(refused, capture_output=True, text=True, check=False).stderr
+    )
+
+
 def every_command_answers() -> None:
     run("/usr/local/bin/so1", "config", "check")
     assert json.loads(run("/usr/local/bin/so1", "snapshot", "--json"))
@@ -234,6 +283,7 @@ CHECKS = [
     the_daemon_ticks_and_tells_where_from,
     a_killed_daemon_comes_back_to_a_whole_database,
     a_broken_configuration_is_named_and_not_taken,
+    a_limited_process_is_refused_memory_and_lives_on,
     every_command_answers,
 ]
 
