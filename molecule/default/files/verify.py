@@ -214,7 +214,8 @@ def a_limited_process_is_refused_memory_and_lives_on() -> None:
     ) as process:
 
         def asks() -> str:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.write("\n")
             process.stdin.flush()
             return process.stdout.readline().strip()
