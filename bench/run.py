@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""make bench: boots a machine, sets it up, measures on it, writes docs/benchmark.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import report
+
+ROOT = Path(__file__).resolve().parent.parent
+GUEST = ROOT / "bench" / "guest"
+CACHE = Path(os.environ.get("SO1_CACHE", ROOT / ".cache")).resolve() / "bench"
+NAME = "bench"
+NEEDED = {
+    "/usr/bin/clang": "clang",
+    "/usr/sbin/bpftool": "bpftool",
+    "/usr/include/bpf/bpf_helpers.h": "libbpf-dev",
+    "/usr/bin/gcc": "gcc",
+}
+CALM = 0.5
+"""Load per CPU above which somebody else is at work."""
+
+
+def say(text: str) -> None:
+    """Show progress."""
+    print(f"bench: {text}", flush=True)
+
+
+class Lab:
+    """The machine of this run."""
+
+    def __init__(self, port: int) -> None:
+        """Refer to it; nothing is started."""
+        self.environment = {**os.environ, "SO1_LAB_PORT": str(port)}
+        self.command = [str(ROOT / "lab" / "vm.py"), "--name", NAME]
+
+    def call(self, *words: str) -> None:
+        """Let lab/vm.py do something."""
+        subprocess.run([*self.command, *words], env=self.environment, check=True)
+
+    def output(self, *words: str) -> bytes:
+        """Run a command on the machine; what it prints."""
+        command = [*self.command, "ssh", "--", *words]
+        done = subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE)
+        return done.stdout
+
+    def play(self, book: str, *words: str) -> None:
+        """Run a playbook against the machine."""
+        log = CACHE / "ansible.log"
+        with log.open("a") as file:
+            done = subprocess.run(
+                ["ansible-playbook", book, *words],
+                env=self.environment,
+                cwd=ROOT,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode:
+            sys.exit(f"bench: {book} failed; {log} says why")
+
+
+def check() -> None:
+    """Refuse at once where something is missing."""
+    missing = [package for file, package in NEEDED.items() if not Path(file).exists()]
+    if missing:
+        sys.exit(
+            f"bench: needs more than `make setup` installs: apt-get install {' '.join(missing)}"
+        )
+
+
+def build(btf: bytes) -> Path:
+    """Make the programs, the BPF one for the kernel that has these types."""
+    programs = CACHE / "programs"
+    shutil.rmtree(programs, ignore_errors=True)
+    programs.mkdir(parents=True)
+    types, header = CACHE / "vmlinux.btf", CACHE / "vmlinux.h"
+    types.write_bytes(btf)
+    with header.open("w") as file:
+        command = ["/usr/sbin/bpftool", "btf", "dump", "file", str(types), "format", "c"]
+        subprocess.run(command, stdout=file, check=True)
+    source, target = GUEST / "processes.bpf.c", programs / "processes.bpf.o"
+    command = ["clang", "-O2", "-g", "-target", "bpf", f"-I{CACHE}"]
+    subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True)
+    for name in ("crowd", "reader"):
+        source = GUEST / f"{name}.c"
+        subprocess.run(
+            ["gcc", "-O2", "-Wall", "-Wextra", "-static", "-o", str(programs / name), str(source)],
+            check=True,
+        )
+    for script in GUEST.glob("*.py"):
+        shutil.copy(script, programs)
+    return programs
+
+
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Measure; the raw figures."""
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    if load > CALM:
+        say(f"others are at work here (load per CPU {load:.1f}): the ratios will spread")
+    lab = Lab(options.port)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE / "ansible.log").write_text("")
+    lab.call("up")
+    say(f"setting it up (about six minutes when emulated); log: {CACHE / 'ansible.log'}")
+    lab.play("lab/prepare.yml")
+    lab.play("site.yml", "--extra-vars", "workload_enabled=false")
+    programs = build(lab.output("cat", "/sys/kernel/btf/vmlinux"))
+    lab.play("bench/prepare.yml", "--extra-vars", f"bench_programs={programs}")
+    answer = lab.output(
+        "/root/bench/measure.py",
+        *("--processes", *map(str, options.processes)),
+        *("--rounds", str(options.rounds), "--ticks", str(options.ticks)),
+    )
+    figures: dict[str, object] = json.loads(answer)
+    figures["date"] = time.strftime("%Y-%m-%d")
+    figures["load"] = load
+    accelerator = CACHE.parent / "lab" / "accelerator"
+    figures["accelerator"] = accelerator.read_text() if accelerator.exists() else "tcg"
+    if not options.keep:
+        lab.call("down")
+    return figures
+
+
+def main() -> None:
+    """Parse the command line and do what it says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processes", type=int, nargs="+", default=[100, 1000, 5000])
+    parser.add_argument("--rounds", type=int, default=15, help="of reads (default: %(default)s)")
+    parser.add_argument(
+        "--ticks", type=int, default=10, help="of the daemon (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=22322, help="loopback port of the machine's ssh"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the machine running")
+    parser.add_argument(
+        "--report-only", action="store_true", help="write the last figures up again"
+    )
+    options = parser.parse_args()
+    figures = CACHE / "figures.json"
+    if not options.report_only:
+        check()
+        figures_now = measure(options)
+        figures.write_text(json.dumps(figures_now, indent=1))
+    report.write(json.loads(figures.read_text()), ROOT / "docs")
+    say("written: docs/benchmark.md and docs/benchmark.svg")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"bench: {error.cmd[0]} failed ({error.returncode}); what it said stands above")
