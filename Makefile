@@ -2,16 +2,19 @@
 # make up: a disposable VM, monitored. make test: everything. make down: the VM is gone.
 SHELL := /bin/bash
 VENV := .venv
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export SO1_CACHE ?= $(CURDIR)/.cache
+export PATH := $(CURDIR)/$(VENV)/bin:$(SO1_CACHE)/binaries/usr/bin:$(PATH)
 # dockerd needs root.
-ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env PATH="$(CURDIR)/$(VENV)/bin:$$PATH")
+ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env PATH="$$PATH")
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: ## Install what the controller needs: system packages and a venv
-	@lab/setup.sh packages venv
+	@lab/setup.sh machine venv
+
+setup-tests: ## Install what the tests need besides
+	@lab/setup.sh tests venv binaries
 
 up: setup ## Boot the lab VM, run site.yml against it, show what is there
 	@lab/vm.py up
@@ -23,7 +26,7 @@ up: setup ## Boot the lab VM, run site.yml against it, show what is there
 down: ## Remove the lab VM
 	@lab/vm.py down
 
-lint: setup ## Lint everything
+lint: setup-tests ## Lint everything
 	@lab/lint.sh
 
 test-fast: lint ## What needs no VM and no Docker Engine
@@ -31,14 +34,14 @@ test-fast: lint ## What needs no VM and no Docker Engine
 
 test: test-fast test-engine test-kernel test-molecule ## Everything: lint, unit, Docker Engine, kernels, a VM
 
-test-engine: setup ## The daemon and Grafana's role against a Docker Engine of its own (root)
+test-engine: setup-tests ## The daemon and Grafana's role against a Docker Engine of its own (root)
 	@$(ROOT) pytest -q -m engine python/tests tests
 
-test-kernel: setup ## The modules on stock kernels and on a debug kernel
+test-kernel: setup-tests ## The modules on stock kernels and on a debug kernel
 	@$(MAKE) --no-print-directory -C kernel/tests test
 
-test-molecule: setup ## The whole bundle on a VM: from an empty host to an empty host
+test-molecule: setup-tests ## The whole bundle on a VM: from an empty host to an empty host
 	@molecule test
 
-.PHONY: help setup up down lint test test-fast test-engine test-kernel test-molecule
+.PHONY: help setup setup-tests up down lint test test-fast test-engine test-kernel test-molecule
 .DEFAULT_GOAL := help

@@ -1,29 +1,45 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Sets the controller up: system packages (with sudo where not root) and the venv. Quick when all is there.
+# Sets the controller up: quick when all is there. usage: setup.sh machine|tests|venv|binaries ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
+cache=${SO1_CACHE:-.cache}
 
-packages=(
-    qemu-system-x86 qemu-utils mmdebstrap e2fsprogs openssh-client   # the lab VM
-    make gcc sparse shellcheck                                       # kernel modules and lint
+# What `make up` needs: to build the lab VM's image, to run it, to reach it.
+machine=(qemu-system-x86 qemu-utils mmdebstrap e2fsprogs openssh-client python3-venv)
+# What the tests need besides: to build modules and kernels, and to boot them.
+tests=(
+    make gcc libc6-dev sparse shellcheck git perl xz-utils
     linux-headers-cloud-amd64 linux-headers-6.12-cloud-amd64
-    busybox-static cpio zstd                                         # direct-boot kernel tests
-    docker.io python3-venv
+    busybox-static cpio zstd
+    bc bison flex libelf-dev libssl-dev
 )
 
-packages() {
+root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+install() {
     local missing=() package
-    for package in "${packages[@]}"; do
+    for package in "$@"; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' ||
             missing+=("$package")
     done
     [ ${#missing[@]} -eq 0 ] && return
-    local sudo=()
-    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
     echo "setup: installing ${missing[*]}"
-    "${sudo[@]}" apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -qq --no-install-recommends "${missing[@]}" >/dev/null
+    root apt-get update -qq
+    root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+machine() {
+    install "${machine[@]}"
+}
+
+tests() {
+    install "${machine[@]}" "${tests[@]}"
+    # Whoever has an engine, docker-ce say, keeps it.
+    command -v dockerd >/dev/null || install docker.io
 }
 
 venv() {
@@ -35,6 +51,20 @@ venv() {
     .venv/bin/pip install -q --disable-pip-version-check -c python/constraints.txt \
         -r requirements-dev.txt -e 'python[report]'
     echo "$wanted" >$stamp
+}
+
+# Servers that tests start themselves: unpacked, not installed, or they would run as services from then on.
+binaries() {
+    local package at=$cache/binaries
+    for package in prometheus victoria-metrics; do
+        [ -e "$at/$package" ] && continue
+        echo "setup: unpacking $package"
+        mkdir -p "$at"
+        (cd "$at" && apt-get -qq -o APT::Sandbox::User=root download "$package")
+        dpkg-deb -x "$at/${package}"_*.deb "$at"
+        rm "$at/${package}"_*.deb
+        touch "$at/$package"
+    done
 }
 
 for step in "$@"; do
