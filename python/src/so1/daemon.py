@@ -66,18 +66,22 @@ class Daemon:
         containers: Callable[[Config], Containers],
         reload: Callable[[], Config],
         notifier: Notifier,
-        publisher: Publisher | None = None,
+        publisher: Callable[[], Publisher] | None = None,
         proc: Path = Path("/proc"),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take over the open database; `reload` reads the configuration again on SIGHUP."""
+        """Take over the open database; `reload` reads the configuration again on SIGHUP.
+
+        `publisher` is called once there are metrics to be served.
+        """
         self._config = config
         self._database = database
         self._make_containers = containers
         self._containers = containers(config)
         self._reload = reload
         self._notifier = notifier
-        self._publisher = publisher
+        self._make_publisher = publisher
+        self._publisher: Publisher | None = None
         self._serving = False
         self._dropped: Counter[str] = Counter()
         self._late = 0.0
@@ -210,6 +214,8 @@ class Daemon:
             f" ({snapshot.source}), {took * 1000:.0f} ms"
             + "".join(f"; {sentence}" for sentence in self._troubles.current)
         )
+        if self._publisher is None and self._config.metrics.enabled and self._make_publisher:
+            self._publisher = self._make_publisher()
         if self._publisher:
             self._publish(
                 self._publisher,

@@ -160,7 +160,7 @@ def test_a_scrape_collects_nothing(
         containers=lambda _: fake,
         reload=lambda: settled,
         notifier=Notifier({}),
-        publisher=publisher,
+        publisher=lambda: publisher,
     )
     daemon.tick()
     with contextlib.closing(publisher):
@@ -173,7 +173,7 @@ def test_a_scrape_collects_nothing(
         assert scrape(port) != first
 
 
-def test_off_it_is_not_even_loaded(tmp_path: Path) -> None:
+def test_off_it_is_not_even_loaded_until_a_reload_turns_it_on(tmp_path: Path, port: int) -> None:
     watch = (
         "import sys, so1.cli\n"
         "so1.cli.main.get_command(None, 'daemon')\n"
@@ -182,7 +182,7 @@ def test_off_it_is_not_even_loaded(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", watch], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
-    path = configuration(tmp_path, "enabled = false")
+    path = configuration(tmp_path, f"enabled = false\nport = {port}")
     with running(path) as daemon:
         assert daemon.stderr
         for line in daemon.stderr:
@@ -192,5 +192,8 @@ def test_off_it_is_not_even_loaded(tmp_path: Path) -> None:
             ["ss", "-tlnpH"], capture_output=True, text=True, check=True
         ).stdout
         assert f"pid={daemon.pid}," not in sockets
+        configuration(tmp_path, f"enabled = true\nport = {port}")
+        daemon.send_signal(signal.SIGHUP)
+        wait(port)
         daemon.send_signal(signal.SIGTERM)
         daemon.communicate(timeout=60)

@@ -48,7 +48,7 @@ def command(path: Path) -> None:
         ),
         reload=lambda: config.load(path),
         notifier=notifier,
-        publisher=_publisher() if current.metrics.enabled else None,
+        publisher=_publisher,
     ).run()
 
 
