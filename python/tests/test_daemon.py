@@ -201,6 +201,30 @@ def test_no_snapshot_no_tick_and_said_once(setup: Setup) -> None:
     assert outcomes == ["failed", "done", "done"]
 
 
+def test_limits_are_stored_and_a_list_that_is_unreadable_costs_nothing_else(setup: Setup) -> None:
+    daemon = setup.daemon()
+    daemon.tick()
+    listing = setup.proc / "so2_memory_limits"
+    listing.write_text(
+        '[{"pid":7,"name":"web","limit":18446744073709551615,"size":8192,"set_at":5,"set_by":1000}]'
+    )
+    daemon.tick()
+    listing.write_text("[")
+    daemon.tick()
+    daemon.tick()
+    listing.write_text("[]")
+    daemon.tick()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(5,)]
+    assert setup.rows(
+        "SELECT timestamp = (SELECT timestamp FROM metrics WHERE id = 2), pid, process_name,"
+        " limit_bytes, size_bytes, set_at, set_by FROM memory_limits"
+    ) == [(1, 7, "web", 2**63 - 1, 8192, 5, 1000)]
+    (failed, done) = setup.details("limits")
+    assert failed[0] == "failed"
+    assert failed[1].startswith("The limited processes are not known: ")
+    assert done == ("done", "The limited processes are known again.")
+
+
 def test_a_fault_of_ours_does_not_end_it(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so1 import tick
-from so1.model import Container, Process, Snapshot
+from so1.model import Container, MemoryLimit, Process, Snapshot
 from so1.store.database import Tick
 from so1.store.event import Event, Kind, Outcome
 from tests.processes import CONTAINER, typed
@@ -19,6 +19,7 @@ def build(
     *,
     top: int = 0,
     events: Sequence[Event] = (),
+    limits: Sequence[MemoryLimit] = (),
 ) -> Tick:
     by_container = by_container or {}
     snapshot = Snapshot("module", 1, 1000, 400, 600, processes, by_container)
@@ -32,7 +33,12 @@ def build(
         top=top,
         host_cpu=12.5,
         events=events,
+        limits=limits,
     )
+
+
+def limit(pid: int, limit: int, size: int) -> MemoryLimit:
+    return MemoryLimit(pid=pid, name=f"p{pid}", limit=limit, size=size, set_at=99, set_by=1000)
 
 
 def container(id_: str = CONTAINER, **labels: str) -> Container:
@@ -102,6 +108,21 @@ def test_a_row_for_each_container_and_each_of_its_processes() -> None:
         (CONTAINER, "web", 2, "p2", 20, 0),
     ]
     assert written.metrics == (1000, 400, 600, 2, 2, 0, "module", 12.5)
+
+
+def test_limits_are_stored_as_far_as_the_database_can() -> None:
+    assert build([], limits=[limit(3, 2**64 - 1, 4096)]).memory_limits == [
+        (3, "p3", 2**63 - 1, 4096, 99, 1000)
+    ]
+    assert build([]).memory_limits == []
+
+
+@pytest.mark.parametrize(("top", "kept"), [(0, [4, 2, 1, 3]), (2, [4, 2]), (9, [4, 2, 1, 3])])
+def test_the_limits_nearest_to_being_reached_are_kept(top: int, kept: list[int]) -> None:
+    # 4 has more than its limit: it had that when it was limited.
+    limits = [limit(1, 1000, 300), limit(2, 10, 9), limit(3, 2**64 - 1, 2**40), limit(4, 5, 6)]
+    rows = build([], limits=limits, top=top).memory_limits
+    assert [pid for pid, *_ in rows] == kept
 
 
 def test_only_what_was_removed_counts_as_deleted() -> None:

@@ -17,8 +17,9 @@ from so1.config import Config, ConfigError, Metrics
 from so1.exposition.error import ServerError
 from so1.exposition.round import Round
 from so1.interval import Interval
-from so1.model import Container, ContainerUsage, Snapshot
+from so1.model import Container, ContainerUsage, MemoryLimit, Snapshot
 from so1.notify import Notifier
+from so1.sources import limits
 from so1.store.database import Database, DatabaseError, Tick
 from so1.store.event import Event
 from so1.trouble import Troubles
@@ -203,6 +204,7 @@ class Daemon:
             usages + strangers,
             percent,
             self._containers.classify,
+            limits=self._limits(),
             top=self._config.store.top_processes,
             host_cpu=host_cpu,
             events=[*self._troubles.events, *events],
@@ -267,6 +269,15 @@ class Daemon:
             self._source = snapshot.source
         self._interval.advance(snapshot)
         return snapshot
+
+    def _limits(self) -> list[MemoryLimit]:
+        try:
+            found = limits.take(self._proc)
+        except sources.SourceError as error:
+            self._troubles.begins("limits", f"The limited processes are not known: {error}.")
+            return []
+        self._troubles.over("limits", "The limited processes are known again.")
+        return found
 
     def _list(self, snapshot: Snapshot) -> tuple[list[Container], bool]:
         """List the running containers, and whether Docker said so.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a snapshot of the host holds, whichever source took it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -55,6 +55,21 @@ class Snapshot(msgspec.Struct, frozen=True):
     used_ram: int
     processes: list[Process]
     by_container: dict[str, list[Process]]
+
+
+class MemoryLimit(msgspec.Struct, frozen=True, gc=False):
+    """One limited process, as `/proc/so2_memory_limits` gives it.
+
+    limit and size are bytes of address space, what it may have and what it has; limit is up to
+    2^64-1. set_at is Unix epoch milliseconds, set_by a uid.
+    """
+
+    pid: int
+    name: str
+    limit: Annotated[int, msgspec.Meta(ge=1)]
+    size: int
+    set_at: int
+    set_by: int
 
 
 class Container(msgspec.Struct, frozen=True):

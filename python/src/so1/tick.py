@@ -5,7 +5,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from so1.model import Container, ContainerUsage, Process, Snapshot
+from so1.model import Container, ContainerUsage, MemoryLimit, Process, Snapshot
 from so1.store.database import Tick
 from so1.store.event import Event
 
@@ -22,6 +22,9 @@ STATES = {
 }
 SHORT_ID = 12
 """How many digits of a container's id stand for its name where Docker did not tell one."""
+
+_INTEGER_MAX = (1 << 63) - 1
+"""The largest number that SQLite stores."""
 
 Percent = Callable[[Process], float]
 
@@ -82,6 +85,15 @@ def _process_rows(
     return rows
 
 
+def _limit_rows(limits: Sequence[MemoryLimit], top: int) -> list[tuple[object, ...]]:
+    """Lay out the limits, the one that is nearest to being reached first."""
+    kept = heapq.nlargest(top or len(limits), limits, key=lambda one: one.size / one.limit)
+    return [
+        (one.pid, one.name, min(one.limit, _INTEGER_MAX), one.size, one.set_at, one.set_by)
+        for one in kept
+    ]
+
+
 def build(
     timestamp: int,
     snapshot: Snapshot,
@@ -89,6 +101,7 @@ def build(
     percent: Percent,
     classify: Callable[[Container], str],
     *,
+    limits: Sequence[MemoryLimit] = (),
     top: int,
     host_cpu: float,
     events: Sequence[Event],
@@ -96,7 +109,7 @@ def build(
     """Lay out a tick's rows.
 
     timestamp is Unix epoch milliseconds, host_cpu percent of all CPUs; top is how many processes
-    to keep by RAM and how many by CPU, 0 for all.
+    to keep by RAM, how many by CPU, and how many limits; 0 for all.
     """
     states: Counter[str] = Counter()
     for state, count in Counter([p.state for p in snapshot.processes]).items():
@@ -124,5 +137,6 @@ def build(
             for u in measured
         ],
         process_states=sorted(states.items()),
+        memory_limits=_limit_rows(limits, top),
         events=events,
     )

@@ -72,6 +72,37 @@ def test_all_is_well(so1: Callable[..., Result], store: Path) -> None:
     assert report["database"]["ticks"] == 1
 
 
+@pytest.mark.parametrize(
+    ("listing", "number", "line"),
+    [
+        (None, None, None),
+        ("[]", 0, "memory limits:  0 set"),
+        (
+            '[{"pid":7,"name":"web","limit":8,"size":4,"set_at":5,"set_by":0}]',
+            1,
+            "memory limits:  1 set",
+        ),
+        ("[", None, "degraded: "),
+    ],
+)
+def test_limited_processes_are_counted(
+    so1: Callable[..., Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    listing: str | None,
+    number: int | None,
+    line: str | None,
+) -> None:
+    if listing is not None:
+        (tmp_path / "so2_memory_limits").write_text(listing)
+    monkeypatch.setattr("so1.commands.status._PROC", tmp_path)
+    report = json.loads(so1("status", "--json").output)
+    assert report["limited_processes"] == number
+    assert any("so2_memory_limits" in one for one in report["problems"]) == (listing == "[")
+    output = so1("status").output
+    assert line in output if line else "limits" not in output
+
+
 def test_an_old_tick_and_no_daemon(so1: Callable[..., Result], store: Path) -> None:
     fill(store, 3600)
     result = so1("status")

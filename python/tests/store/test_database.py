@@ -37,6 +37,7 @@ def test_a_tick_is_written_whole(path: Path) -> None:
         "process_stats": 3,
         "container_totals": 1,
         "process_states": 1,
+        "memory_limits": 1,
         "events": 1,
     }.items():
         assert rows(path, f"SELECT count(*), min(timestamp) FROM {table}") == [(count, 1000)]
@@ -108,6 +109,28 @@ def test_a_database_from_before_is_upgraded(path: Path) -> None:
     assert rows(path, "SELECT count(*) FROM process_stats WHERE name = 'old'") == [(10,)]
     assert rows(path, "PRAGMA user_version") == [(module._migrations()[-1][0],)]
     assert rows(path, "PRAGMA auto_vacuum") == [(2,)]
+
+
+def test_a_database_of_version_2_gets_the_limits(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as before:
+        for number, script in module._migrations()[:2]:
+            before.executescript(f"{script}\nPRAGMA user_version = {number};")
+        before.execute(
+            "INSERT INTO process_states (timestamp, state, process_count) VALUES (7, 'idle', 3)"
+        )
+        before.commit()
+    database = Database(path)
+    assert database.moved_to is None
+    database.write_tick(tick(1000, name="p"))
+    database.close()
+    assert rows(path, "SELECT process_count FROM process_states WHERE timestamp = 7") == [(3,)]
+    limits = (
+        "SELECT timestamp, pid, process_name, limit_bytes, size_bytes, set_at, set_by"
+        " FROM memory_limits"
+    )
+    assert rows(path, limits) == [(1000, 1, "p", 2**63 - 1, 4096, 1000, 0)]
+    ((plan,),) = rows(path, "SELECT sql FROM sqlite_schema WHERE name = 'memory_limits_timestamp'")
+    assert "memory_limits (timestamp)" in str(plan)
 
 
 def test_upgrading_again_changes_nothing(path: Path) -> None:

@@ -18,5 +18,6 @@ def tick(timestamp: int, processes: int = 50, name: str = "p") -> Tick:
         process_stats=[(pid, name, 10, 1) for pid in range(processes)],
         container_totals=[("ab" * 32, "web", "alpine", "low", 1, 10, 1.0)],
         process_states=[("sleeping", processes)],
+        memory_limits=[(1, name, 2**63 - 1, 4096, timestamp, 0)],
         events=[event(timestamp)],
     )

@@ -13,10 +13,11 @@ import click
 
 from so1.commands import settings, tables
 from so1.config import Config
-from so1.sources import kernel
+from so1.sources import SourceError, kernel, limits
 from so1.store import lock
 from so1.store.database import DatabaseError, open_reader
 
+_PROC = Path("/proc")
 _DEGRADED = 3
 _LATE = 3
 """A last tick older than so many intervals is a fault."""
@@ -35,6 +36,15 @@ def _daemon(store: Path, problems: list[str]) -> dict[str, object]:
     if pid is None:
         problems.append("the daemon does not run; start its service")
     return {"running": pid is not None, "pid": pid}
+
+
+def _limited(problems: list[str]) -> int | None:
+    """How many processes are limited; None where that is not known or there is no limiter."""
+    try:
+        return len(limits.take(_PROC)) if limits.available(_PROC) else None
+    except SourceError as error:
+        problems.append(str(error))
+    return None
 
 
 def _history(settled: Config, problems: list[str]) -> dict[str, object]:
@@ -117,6 +127,8 @@ def _show(report: dict[str, object], settled: Config) -> None:
             f" {containers['unmanaged']} not managed; at most {policy.maximum}"
             f" managed, mode {policy.mode}"
         )
+    if report["limited_processes"] is not None:
+        lines["memory limits"] = f"{report['limited_processes']} set"
     for name, value in lines.items():
         click.echo(f"{name + ':':16}{value}")
     events = report.get("events")
@@ -156,7 +168,8 @@ def command(path: Path, *, as_json: bool) -> None:
     problems: list[str] = []
     report: dict[str, object] = {
         "daemon": _daemon(Path(settled.store.path), problems),
-        "modules_readable": kernel.available(settled.snapshot.suffix, Path("/proc")),
+        "modules_readable": kernel.available(settled.snapshot.suffix, _PROC),
+        "limited_processes": _limited(problems),
         **_history(settled, problems),
         "problems": problems,
     }

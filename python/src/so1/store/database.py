@@ -19,6 +19,7 @@ _TABLES = (
     "process_stats",
     "container_totals",
     "process_states",
+    "memory_limits",
     "events",
 )
 _PRUNE_ROWS = 5_000
@@ -42,6 +43,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     process_stats: Sequence[tuple[object, ...]] = ()
     container_totals: Sequence[tuple[object, ...]] = ()
     process_states: Sequence[tuple[object, ...]] = ()
+    memory_limits: Sequence[tuple[object, ...]] = ()
     events: Sequence[Event] = ()
 
 
@@ -53,6 +55,7 @@ _COLUMNS = {
     "container_totals": "container_id, container_name, image, class, process_count, ram_usage,"
     " cpu_usage",
     "process_states": "state, process_count",
+    "memory_limits": "pid, process_name, limit_bytes, size_bytes, set_at, set_by",
     "events": "kind, outcome, container_id, container_name, image, class, ram_usage, cpu_usage,"
     " rule, detail, recreate",
 }
@@ -64,6 +67,8 @@ def _insert(table: str) -> str:
     return f"INSERT INTO {table} (timestamp, {columns}) VALUES (?{marks})"  # noqa: S608 - constants
 
 
+_ROWS = [table for table in _TABLES if table not in ("metrics", "events")]
+"""Those of which a tick has any number of rows, in its field of the same name."""
 _INSERT = {table: _insert(table) for table in _TABLES}
 
 
@@ -188,7 +193,7 @@ class Database:
         """
         with self._transaction() as connection:
             connection.execute(_INSERT["metrics"], (tick.timestamp, *tick.metrics))
-            for table in ("container_stats", "process_stats", "container_totals", "process_states"):
+            for table in _ROWS:
                 rows = getattr(tick, table)
                 connection.executemany(_INSERT[table], ((tick.timestamp, *row) for row in rows))
             connection.executemany(_INSERT["events"], map(_event_row, tick.events))

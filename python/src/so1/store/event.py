@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["remove", "docker", "database", "source", "config", "daemon", "metrics"]
+Kind = Literal["remove", "docker", "database", "source", "config", "daemon", "metrics", "limits"]
 Outcome = Literal["done", "planned", "refused", "failed"]
 
 
