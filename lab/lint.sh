@@ -18,11 +18,14 @@ yamllint --strict .
 echo "lint: ansible-lint"
 ansible-lint -q --offline --profile production
 for headers in /lib/modules/*-cloud-amd64/build; do
-    echo "lint: W=1 and sparse against $headers"
-    work=$(mktemp -d)
-    cp kernel/procinfo/* "$work"
-    if make -s -C "$work" KDIR="$headers" W=1 C=2 2>&1 | grep -E 'warning|error'; then
-        exit 1
-    fi
-    rm -rf "$work"
+    for modules in procinfo memlimit; do
+        echo "lint: $modules, W=1 and sparse against $headers"
+        work=$(mktemp -d)
+        cp -L kernel/$modules/*.[ch] kernel/$modules/{Kbuild,Makefile} "$work"
+        if make -s -C "$work" KDIR="$headers" W=1 C=2 2>&1 | grep -E 'warning|error'; then
+            exit 1
+        fi
+        [ -n "$(find "$work" -name '*.ko')" ] || { echo "lint: $modules was not built" >&2; exit 1; }
+        rm -rf "$work"
+    done
 done
