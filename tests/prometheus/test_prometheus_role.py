@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""What the roles make of an inventory: the daemon's configuration, the targets, Prometheus' own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import yaml
+
+from so1 import config
+
+REPOSITORY = Path(__file__).parents[2]
+HASH = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
+OPEN = {"so1_daemon_metrics_enabled": True, "so1_daemon_metrics_address": "0.0.0.0"}
+Play = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run tasks on this machine as the host `observer` of an inventory."""
+
+    def run(
+        tasks: list[dict[str, Any]],
+        monitored: dict[str, Any],
+        files: list[str] | None = None,
+        **variables: Any,
+    ) -> "subprocess.CompletedProcess[str]":
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        inventory = {
+            "monitored": {"hosts": monitored},
+            "observers": {"hosts": {"observer": {**local, **monitored.get("observer", {})}}},
+        }
+        (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory, sort_keys=False))
+        play = {"hosts": "observers", "gather_facts": False, "vars_files": files or []}
+        playbook = [{**play, "tasks": tasks}]
+        (tmp_path / "playbook.yml").write_text(json.dumps(playbook))
+        return subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ansible-playbook")),
+                *("-i", tmp_path / "hosts.yml", "-e", json.dumps(variables)),
+                tmp_path / "playbook.yml",
+            ],
+            env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def role(name: str, part: str) -> dict[str, Any]:
+    return {"include_role": {"name": name, "tasks_from": part}}
+
+
+def test_what_is_configured_gets_there(play: Play, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("files of root's are written, which takes root")
+    folder = tmp_path / "so1/prometheus"
+    monitored = {
+        "observer": OPEN,
+        "web": {**OPEN, "ansible_host": "192.0.2.7"},
+        "mail.example.org": {**OPEN, "so1_daemon_metrics_port": 9999},
+        "six": {**OPEN, "so1_daemon_metrics_address": "2001:db8::1"},
+        "secret": {**OPEN, "so1_daemon_metrics_tls_certificate": "/x", "ansible_host": "192.0.2.8"},
+        "hidden": {"so1_daemon_metrics_enabled": True, "prometheus_target": "proxy:443"},
+    }
+    done = play(
+        [role("prometheus", "configuration")],  # which has promtool check what it writes
+        monitored,
+        prometheus_directory=str(folder),
+        prometheus_restarted={"changed": True},  # there is no service to be told
+        prometheus_scrape_user="so1",
+        prometheus_scrape_password="a 'quoted\": password",
+        prometheus_scrape_interval=5,
+        prometheus_remote_write=[{"url": "http://192.0.2.1:8428/api/v1/write"}],
+        prometheus_alertmanagers=["192.0.2.1:9093"],
+        prometheus_external_labels={"site": "lab"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    targets = json.loads((folder / "targets.json").read_text())
+    assert {
+        t["labels"]["instance"]: (t["targets"], t["labels"]["__scheme__"]) for t in targets
+    } == {
+        "observer": (["127.0.0.1:10201"], "http"),
+        "web": (["192.0.2.7:10201"], "http"),
+        "mail.example.org": (["mail.example.org:9999"], "http"),
+        "six": (["[2001:db8::1]:10201"], "http"),
+        "secret": (["192.0.2.8:10201"], "https"),
+        "hidden": (["proxy:443"], "http"),
+    }
+    settings = yaml.safe_load((folder / "prometheus.yml").read_text())
+    (scrape,) = settings["scrape_configs"]
+    assert scrape["basic_auth"] == {"username": "so1", "password": "a 'quoted\": password"}
+    assert settings["global"] == {
+        "scrape_interval": "5000ms",
+        "scrape_timeout": "5000ms",
+        "evaluation_interval": "5000ms",
+        "external_labels": {"site": "lab"},
+    }
+    assert settings["remote_write"] == [{"url": "http://192.0.2.1:8428/api/v1/write"}]
+    (alertmanagers,) = settings["alerting"]["alertmanagers"]
+    assert alertmanagers["static_configs"] == [{"targets": ["192.0.2.1:9093"]}]
+    assert (folder / "prometheus.yml").stat().st_mode & 0o777 == 0o640
+
+
+def refusals(role_name: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run the role's check with each case's variables, whatever comes of it."""
+    return [
+        {
+            "block": [{**role(role_name, "check"), "vars": case}],
+            "rescue": [{"debug": {"msg": "it was refused"}}],
+        }
+        for case in cases
+    ]
+
+
+def told(done: "subprocess.CompletedProcess[str]", sentences: list[str]) -> None:
+    """Each was refused with its sentence, and what came after the last was not refused."""
+    *refused, last = " ".join(done.stdout.split()).split("msg: it was refused")
+    assert len(refused) == len(sentences)
+    for output, sentence in zip(refused, sentences, strict=True):
+        assert sentence in output
+    assert "failed=0" in last
+
+
+def test_what_cannot_work_is_refused(play: Play) -> None:
+    monitored = {
+        "observer": {"so1_daemon_metrics_enabled": True},
+        "off": {},
+        "closed": {"so1_daemon_metrics_enabled": True},
+        "web": OPEN,
+    }
+    cases = {
+        "off does not serve metrics; set so1_daemon_metrics_enabled": {"prometheus_hosts": ["off"]},
+        "closed serves its metrics on loopback only; set so1_daemon_metrics_address": {
+            "prometheus_hosts": ["web", "closed"]
+        },
+        "prometheus_port must be from 1024": {"prometheus_port": 80},
+        "must be given both or neither": {"prometheus_scrape_user": "a"},
+        "argument 'prometheus_retention_days' is of type str": {
+            "prometheus_retention_days": "long"
+        },
+    }
+    # On loopback an observer reaches itself.
+    fine = {"prometheus_hosts": ["observer", "web"]}
+    variables = [fine | case for case in cases.values()]
+    done = play(refusals("prometheus", [*variables, fine]), monitored)
+    assert done.returncode == 0, done.stdout
+    told(done, list(cases))
+
+
+def test_the_daemons_role_refuses(play: Play) -> None:
+    cases = {
+        "so1_daemon_metrics_port must be from 1024 to 65535": {"so1_daemon_metrics_port": 80},
+        "so1_daemon_metrics_max_series must be from 200": {"so1_daemon_metrics_max_series": 1},
+        "must map names to bcrypt hashes": {"so1_daemon_metrics_users": {"a": "secret"}},
+        "must be given both or neither": {"so1_daemon_metrics_tls_key": "/x"},
+    }
+    done = play(refusals("so1_daemon", [*cases.values(), {}]), {})
+    assert done.returncode == 0, done.stdout
+    told(done, list(cases))
+
+
+def test_the_daemon_reads_what_its_role_writes(play: Play, tmp_path: Path) -> None:
+    folder = REPOSITORY / "roles/so1_daemon"
+    chosen = {
+        "so1_daemon_metrics_enabled": True,
+        "so1_daemon_metrics_users": {'a"b': HASH},
+        "so1_daemon_metrics_tls_certificate": "/etc/ssl/x.pem",
+        "so1_daemon_metrics_tls_key": "/etc/ssl/x.key",
+    }
+    variants = {
+        "off": {},
+        "on": chosen,
+        "open": {**chosen, "so1_daemon_metrics_address": "0.0.0.0"},
+    }
+    written = [
+        {
+            "template": {
+                "src": str(folder / f"templates/{name}.j2"),
+                "dest": str(tmp_path / f"{variant}-{name}"),
+            },
+            "vars": {"so1_daemon_prefix": "/opt/so1", **variables},
+        }
+        for variant, variables in variants.items()
+        for name in ("config.toml", "so1.service")
+    ]
+    files = [str(folder / f"{part}/main.yml") for part in ("defaults", "vars")]
+    done = play(written, {}, files=files)
+    assert done.returncode == 0, done.stdout
+
+    assert config.load(tmp_path / "off-config.toml").metrics == config.Metrics()
+    read = config.load(tmp_path / "on-config.toml").metrics
+    assert (read.enabled, read.users, read.tls_key) == (True, {'a"b': HASH}, "/etc/ssl/x.key")
+    units = {
+        name: {*(tmp_path / f"{name}-so1.service").read_text().splitlines()} for name in variants
+    }
+    closed = {"PrivateNetwork=true", "RestrictAddressFamilies=AF_UNIX", "IPAddressDeny=any"}
+    assert closed < units["off"]
+    assert not [line for line in units["off"] if line.startswith("IPAddressAllow")]
+    assert "PrivateNetwork=true" not in units["on"]
+    assert {"IPAddressDeny=any", "IPAddressAllow=localhost"} < units["on"]
+    assert "IPAddressAllow=localhost any" in units["open"]
