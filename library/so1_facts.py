@@ -11,6 +11,7 @@ version_added: "0.1.0"
 description:
   - Reads the documents of the kernel modules C(sysinfo) and C(continfo) under C(/proc) and
     returns them as facts, all of one document from the same moment.
+  - Where the host has the memory limiter, the limited processes too.
   - The lists are sorted and cut to the first O(top), so that a host with thousands of processes
     does not flood the terminal. The counts and sums are those of all processes, whatever O(top)
     is.
@@ -18,12 +19,15 @@ options:
   gather_subset:
     description:
       - What to return. Only the files needed for it are read.
-      - V(memory) and V(processes) come from C(sysinfo), V(containers) from C(continfo).
-      - V(modules) says whether the two kernel modules are loaded. Asked for alone it reads
-        neither document and never fails.
+      - V(memory) and V(processes) come from C(sysinfo), V(containers) from C(continfo), V(limits)
+        from the memory limiter.
+      - The limiter is optional. With V(all), a host without it is no failure and has no limits
+        among its facts; asked for by name, V(limits) is as any other.
+      - V(modules) says whether the kernel modules are loaded. Asked for alone it reads no document
+        and never fails.
     type: list
     elements: str
-    choices: [all, memory, processes, containers, modules]
+    choices: [all, memory, processes, containers, modules, limits]
     default: [all]
   sort:
     description:
@@ -32,12 +36,13 @@ options:
         in order of pid.
       - A container is sorted by the sum over its processes, or by its first process where this is
         V(pid) or V(name).
+      - Limits are always in the order in which they were set first.
     type: str
     choices: [threads, rss, vsz, cpu, cpu_ns, pid, name]
     default: rss
   top:
     description:
-      - How many processes, containers, and processes of each container are returned.
+      - How many processes, containers, processes of each container, and limits are returned.
       - V(0) returns all.
     type: int
     default: 10
@@ -85,11 +90,12 @@ notes:
     backslash is written as two of them, and a byte that is not part of valid UTF-8 as C(\xNN), so
     the name V(a\\xff) is the bytes 61 ff. Every other character, control characters too, stands
     for itself.
-  - Sizes are in KiB. Memory that processes share is counted for each of them, so sums of it may
-    exceed the RAM.
+  - Sizes are in KiB, but those of limits in bytes. Memory that processes share is counted for each
+    of them, so sums of it may exceed the RAM.
   - C(cpu) is measured over the life of a process. For its use over an interval, compare two
     values of C(cpu_ns).
 seealso:
+  - module: so2_memory_limit
   - module: ansible.builtin.setup
 author:
   - SO1 contributors (@so1)
@@ -123,6 +129,12 @@ EXAMPLES = r"""
 - name: See whether the kernel modules are loaded
   so1_facts:
     gather_subset: modules
+
+- name: Gather every limited process
+  so1_facts:
+    gather_subset: limits
+    top: 0
+  become: true
 """
 
 RETURN = r"""
@@ -139,7 +151,7 @@ ansible_facts:
         present:
           description:
             - Whether everything that was asked for could be read.
-            - With O(gather_subset=modules) alone, whether both kernel modules are loaded.
+            - With O(gather_subset=modules) alone, whether C(sysinfo) and C(continfo) are loaded.
           returned: success
           type: bool
           sample: true
@@ -316,12 +328,58 @@ ansible_facts:
                 - {"pid": 2210, "name": stress, "threads": 1, "rss": 131584, "vsz": 134716,
                    "cpu": 97, "cpu_ns": 58204118400}
         modules:
-          description: The kernel modules, by name; V(sysinfo) and V(continfo).
+          description:
+            - The kernel modules, by name; V(sysinfo), V(continfo) and V(so2_memlimit).
+            - A limiter that is part of the kernel is loaded and has no state.
           returned: O(gather_subset) has V(modules)
           type: dict
           sample:
             sysinfo: {"loaded": true, "state": live, "version": "0.1.0"}
-            continfo: {"loaded": false, "state": null, "version": null}
+            continfo: {"loaded": true, "state": live, "version": "0.1.0"}
+            so2_memlimit: {"loaded": false, "state": null, "version": null}
+        memory_limit_count:
+          description: How many processes are limited.
+          returned: O(gather_subset) has V(limits), and the limiter's list could be read
+          type: int
+          sample: 1
+        memory_limits:
+          description: The first O(top) limited processes, the one limited first first.
+          returned: O(gather_subset) has V(limits), and the limiter's list could be read
+          type: list
+          elements: dict
+          contains:
+            pid:
+              description: The process's id in the host's pid namespace.
+              returned: always
+              type: int
+              sample: 4242
+            name:
+              description: Its name, escaped as the notes say.
+              returned: always
+              type: str
+              sample: postgres
+            limit:
+              description: The address space that it may have, in bytes.
+              returned: always
+              type: int
+              sample: 536870912
+            size:
+              description:
+                - The address space that it has, in bytes. More than C(limit) where it had more when
+                  it was limited.
+              returned: always
+              type: int
+              sample: 226963456
+            set_at:
+              description: When the limit was set or last changed, in milliseconds since the epoch.
+              returned: always
+              type: int
+              sample: 1763900000000
+            set_by:
+              description: The id of the user who did.
+              returned: always
+              type: int
+              sample: 0
 """
 
 import json
@@ -333,13 +391,16 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]  # has no types
 
-SUBSETS = ("memory", "processes", "containers", "modules")
+SUBSETS = ("memory", "processes", "containers", "modules", "limits")
 MODULES = ("sysinfo", "continfo")
+LIMITER = "so2_memlimit"
+LIMITS = "so2_memory_limits"
 MEMORY = ("total_ram", "free_ram", "used_ram")
 SUMMED = ("threads", "rss", "vsz", "cpu", "cpu_ns")
 ASCENDING = ("pid", "name")
 SORTS = (*SUMMED, *ASCENDING)
 NUMBERS = ("pid", "ppid", "uid", "mem_percent", "start_ns", *SUMMED)
+LIMIT_NUMBERS = ("pid", "limit", "size", "set_at", "set_by")
 STATES = {
     0: "running",
     1: "sleeping",
@@ -364,6 +425,10 @@ Parsed = t.TypeVar("Parsed")
 
 class DocumentError(Exception):
     """A document cannot be had; the text is a sentence that says why and what to do."""
+
+
+class AbsentError(DocumentError):
+    """There is no such document."""
 
 
 class FormatError(ValueError):
@@ -480,6 +545,21 @@ def parse_continfo(document: object) -> list[Object]:
     return processes
 
 
+def parse_limits(document: object) -> list[Object]:
+    """Return the limited processes of the limiter's list; raises FormatError."""
+    if not isinstance(document, list):
+        raise FormatError("it is not a list")
+    limits = []
+    for index, source in enumerate(document):
+        where = f"limit {index}"
+        if not isinstance(source, dict):
+            raise FormatError(f"{where} is not an object")
+        limit: Object = {key: take_number(source, key, where) for key in LIMIT_NUMBERS}
+        limit["name"] = take_text(source, "name", where)
+        limits.append(limit)
+    return limits
+
+
 def count_states(processes: list[Object]) -> dict[str, int]:
     """Return how many processes are in each state, by the state's name."""
     counts: dict[str, int] = {}
@@ -566,13 +646,17 @@ class Source:
         self.sys_root = sys_root
         self.suffix = suffix
 
+    def path(self, name: str) -> Path:
+        """Return where a kernel module's document is."""
+        return self.proc_root / (LIMITS if name == LIMITER else f"{name}_so1_{self.suffix}")
+
     def read(self, name: str, parse: t.Callable[[object], Parsed]) -> Parsed:
         """Return what parse makes of a kernel module's document; raises DocumentError."""
-        path = self.proc_root / f"{name}_so1_{self.suffix}"
+        path = self.path(name)
         try:
             return parse(parse_json(read_bounded(path, DOCUMENT_MAX)))
         except FileNotFoundError:
-            problem = explain_no_file(path, name, self.sys_root)
+            raise AbsentError(explain_no_file(path, name, self.sys_root)) from None
         except PermissionError:
             problem = (
                 f"User {os.geteuid()} may not read {path}: use `become: true` (--become), "
@@ -594,7 +678,13 @@ class Source:
 def gather(
     source: Source, subset: t.AbstractSet[str], sort: str, top: int
 ) -> tuple[Object, list[str]]:
-    """Return the facts of the subset, and a sentence for each document that cannot be had."""
+    """Return the facts of the subset, and a sentence for each document that cannot be had.
+
+    All stands for every subset, and for the limits only where there is a limiter.
+    """
+    limiter_wanted = "limits" in subset
+    if "all" in subset:
+        subset = set(SUBSETS)
     facts: Object = {}
     problems = []
     if subset & {"memory", "processes"}:
@@ -617,8 +707,18 @@ def gather(
         else:
             facts["container_count"] = len(containers)
             facts["containers"] = containers[: top or None]
+    if "limits" in subset:
+        try:
+            limits = source.read(LIMITER, parse_limits)
+        except DocumentError as error:
+            if limiter_wanted or not isinstance(error, AbsentError):
+                problems.append(str(error))
+        else:
+            facts["memory_limit_count"] = len(limits)
+            facts["memory_limits"] = limits[: top or None]
     if "modules" in subset:
-        facts["modules"] = {name: read_module(source.sys_root, name) for name in MODULES}
+        names = (*MODULES, LIMITER)
+        facts["modules"] = {name: read_module(source.sys_root, name) for name in names}
     return facts, problems
 
 
@@ -648,8 +748,6 @@ def main() -> None:
         module.fail_json(msg="The option suffix must be 1 to 32 letters, digits, - and _.")
 
     subset = set(options["gather_subset"])
-    if "all" in subset:
-        subset = set(SUBSETS)
     source = Source(Path(options["proc_root"]), Path(options["sys_root"]), options["suffix"])
     facts, problems = gather(source, subset, options["sort"], options["top"])
     if problems and options["missing"] == "fail":

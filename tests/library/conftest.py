@@ -42,9 +42,14 @@ class Host:
     def continfo(self) -> Path:
         return self.proc / f"continfo_so1_{SUFFIX}"
 
+    @property
+    def limits(self) -> Path:
+        return self.proc / "so2_memory_limits"
+
     def unload(self, name: str) -> None:
         """Take a kernel module away, as rmmod does."""
-        (self.proc / f"{name}_so1_{SUFFIX}").unlink()
+        documents = {"sysinfo": self.sysinfo, "continfo": self.continfo}
+        documents.get(name, self.limits).unlink()
         shutil.rmtree(self.sys / "module" / name)
 
     def run(self, **options: Any) -> dict[str, Any]:
@@ -78,7 +83,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    """Give a host with both kernel modules loaded, two containers, and processes of any name."""
+    """Give a host with the kernel modules loaded, two containers, and processes of any name."""
     root = tmp_path / "host"
     shutil.copytree(HERE / "hosts" / "debian-12", root)
     return Host(root)

@@ -3,48 +3,26 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import so1_facts
 import yaml  # type: ignore[import-untyped]  # comes with ansible-core, its types do not
-from conftest import LIBRARY, Host
+from ansible_commands import (
+    LOCAL,
+    ansible,
+    documentation,
+    documented_options,
+    foreign_imports,
+    taken_options,
+    undocumented,
+)
 
-BIN = Path(sys.executable).parent
+if TYPE_CHECKING:
+    from pathlib import Path
 
-
-def ansible(directory: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of Ansible with no configuration but this module."""
-    configuration = directory / "ansible.cfg"
-    configuration.write_text("[defaults]\n")
-    environment = {
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "LC_ALL": "C.UTF-8",
-        "HOME": str(directory),
-        "ANSIBLE_CONFIG": str(configuration),
-        "ANSIBLE_HOME": str(directory / "ansible"),
-        "ANSIBLE_LIBRARY": str(LIBRARY),
-        "ANSIBLE_NOCOLOR": "1",
-        "COLUMNS": "80",
-    }
-    return subprocess.run(
-        [str(BIN / command), *arguments],
-        env=environment,
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-LOCAL = ("-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}")
+    from conftest import Host
 
 
 def test_ad_hoc(host: Host, tmp_path: Path) -> None:
@@ -104,11 +82,7 @@ def test_the_examples_run_in_check_mode_too(host: Host, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Give the documentation as ansible-doc understands it."""
-    directory = tmp_path_factory.mktemp("doc")
-    done = ansible(directory, "ansible-doc", "-t", "module", "--json", "so1_facts")
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)["so1_facts"]
-    return result
+    return documentation(tmp_path_factory.mktemp("doc"), "so1_facts")
 
 
 def test_ansible_doc_renders(tmp_path: Path) -> None:
@@ -122,42 +96,10 @@ def test_ansible_doc_renders(tmp_path: Path) -> None:
 def test_the_options_are_the_documented_ones(
     documented: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: dict[str, Any] = {}
-
-    class StopError(Exception):
-        """The options are known; nothing need be run."""
-
-    def module(**arguments: Any) -> None:
-        taken.update(arguments)
-        raise StopError
-
-    monkeypatch.setattr(so1_facts, "AnsibleModule", module)
-    with pytest.raises(StopError):
-        so1_facts.main()
+    taken = taken_options(so1_facts, monkeypatch)
     assert taken["supports_check_mode"] is True
     assert documented["doc"]["attributes"]["check_mode"]["support"] == "full"
-    options = {
-        name: {key: value for key, value in option.items() if key != "description"}
-        for name, option in documented["doc"]["options"].items()
-    }
-    assert options == taken["argument_spec"]
-
-
-def undocumented(value: object, documentation: dict[str, Any], path: str) -> list[str]:
-    """Return where a value and its documentation differ in keys or types, and missing samples."""
-    types = {"dict": dict, "list": list, "int": int, "str": str, "bool": bool}
-    wrong = []
-    if value is not None and type(value) is not types[documentation["type"]]:
-        wrong.append(f"{path} is a {type(value).__name__}")
-    contains = documentation.get("contains")
-    if contains is None:
-        return wrong if "sample" in documentation else [*wrong, f"{path} has no sample"]
-    for one in value if isinstance(value, list) else [value]:
-        assert isinstance(one, dict)
-        wrong += [f"{path}.{key} differs" for key in set(one) ^ set(contains)]
-        for key in set(one) & set(contains):
-            wrong += undocumented(one[key], contains[key], f"{path}.{key}")
-    return wrong
+    assert documented_options(documented) == taken["argument_spec"]
 
 
 def test_every_returned_key_is_documented_with_a_sample(
@@ -168,11 +110,4 @@ def test_every_returned_key_is_documented_with_a_sample(
 
 
 def test_the_module_runs_on_old_hosts_that_have_nothing_installed() -> None:
-    text = (LIBRARY / "so1_facts.py").read_text()
-    imported = set()
-    for node in ast.walk(ast.parse(text, feature_version=(3, 7))):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add(node.module or "")
-    assert imported - sys.stdlib_module_names == {"ansible.module_utils.basic"}
+    assert foreign_imports("so1_facts") == {"ansible.module_utils.basic"}

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 CAPTURED = HERE / "hosts" / "debian-12" / "proc"
 SYSINFO = (CAPTURED / f"sysinfo_so1_{SUFFIX}").read_bytes()
 CONTINFO = (CAPTURED / f"continfo_so1_{SUFFIX}").read_bytes()
-SUBSET = frozenset({"memory", "processes", "containers"})
+LIMITS = (CAPTURED / so1_facts.LIMITS).read_bytes()
+SUBSET = frozenset({"memory", "processes", "containers", "limits"})
 
-documents = st.sampled_from([SYSINFO, CONTINFO])
+documents = st.sampled_from([SYSINFO, CONTINFO, LIMITS])
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -37,11 +38,12 @@ def source() -> Iterator[so1_facts.Source]:
 
 
 def survives(source: so1_facts.Source, content: bytes) -> None:
-    """Give both modules this document: each part is in the facts or has its problem."""
-    for name in so1_facts.MODULES:
-        (source.proc_root / f"{name}_so1_{SUFFIX}").write_bytes(content)
+    """Give every module this document: each part is in the facts or has its problem."""
+    for name in (*so1_facts.MODULES, so1_facts.LIMITER):
+        source.path(name).write_bytes(content)
     facts, problems = so1_facts.gather(source, SUBSET, "rss", 3)
-    assert len(problems) + ("memory" in facts) + ("containers" in facts) == 2
+    there = [part for part in ("memory", "containers", "memory_limits") if part in facts]
+    assert len(problems) + len(there) == 3
     for problem in problems:
         assert problem.endswith(".")
         assert problem.isprintable()

@@ -36,12 +36,17 @@ def test_all_of_a_host(host: Host) -> None:
         for key in ("rss", "vsz", "cpu", "cpu_ns", "threads"):
             assert container[key] == sum(one[key] for one in members)
     loaded = {"loaded": True, "state": "live", "version": "0.1.0"}
-    assert facts["modules"] == {"sysinfo": loaded, "continfo": loaded}
+    assert facts["modules"] == {"sysinfo": loaded, "continfo": loaded, "so2_memlimit": loaded}
+    limits = json.loads(host.limits.read_text())
+    assert facts["memory_limits"] == limits
+    assert facts["memory_limit_count"] == len(limits) == 3
 
 
 def test_names_pass_as_they_are(host: Host) -> None:
     names = {process["name"] for process in host.facts(top=0)["processes"]}
     assert {'a\\xff"\\\\', "{{ 7*7 }}", "\x1b[31m\n", "ñandú", "%s %n"} <= names
+    limited = {limit["name"] for limit in host.facts()["memory_limits"]}
+    assert limited == {"postgres", "{{ 7*7 }}", "\x1b[31m\n"}
 
 
 def test_ten_by_default_and_counts_of_all(host: Host) -> None:
@@ -58,6 +63,8 @@ def test_top_cuts_every_list_and_no_count(host: Host) -> None:
     assert (facts["container_count"], len(facts["containers"])) == (2, 1)
     container = facts["containers"][0]
     assert (container["process_count"], len(container["processes"])) == (3, 1)
+    assert facts["memory_limit_count"] == 3
+    assert facts["memory_limits"] == json.loads(host.limits.read_text())[:1]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,7 @@ def test_top_cuts_every_list_and_no_count(host: Host) -> None:
         (["processes"], {"process_count", "states", "processes"}),
         (["containers"], {"container_count", "containers"}),
         (["modules"], {"modules"}),
+        (["limits"], {"memory_limit_count", "memory_limits"}),
         (["memory", "modules"], {"memory", "modules"}),
     ],
 )
@@ -79,6 +87,52 @@ def test_a_subset_needs_no_other_document(host: Host) -> None:
     assert host.facts(gather_subset=["memory", "processes"])["present"]
     host.unload("sysinfo")
     assert host.run(gather_subset="memory")["failed"]
+
+
+def test_the_limiter_is_optional(host: Host) -> None:
+    host.unload("so2_memlimit")
+    facts = host.facts()
+    assert (facts["present"], facts["reason"]) == (True, None)
+    assert not {"memory_limits", "memory_limit_count"} & set(facts)
+    assert facts["modules"]["so2_memlimit"] == {"loaded": False, "state": None, "version": None}
+    assert host.facts(gather_subset="modules")["present"]
+
+
+@pytest.mark.parametrize("subset", [["limits"], ["all", "limits"], ["limits", "modules"]])
+def test_a_limiter_that_is_asked_for_must_be_there(host: Host, subset: list[str]) -> None:
+    host.unload("so2_memlimit")
+    result = host.run(gather_subset=subset)
+    assert result["failed"]
+    assert "kernel module so2_memlimit is not loaded: run `ansible-playbook" in result["msg"]
+    facts = host.facts(gather_subset=subset, missing="absent")
+    assert facts["present"] is False
+    assert facts["reason"] == result["msg"]
+
+
+@pytest.mark.parametrize("subset", ["limits", "all"])
+def test_a_limiter_that_is_there_must_be_readable(host: Host, subset: str) -> None:
+    host.limits.write_text('[{"pid": 7}]')
+    result = host.run(gather_subset=subset)
+    assert result["failed"]
+    assert "(limit 0 has no limit)" in result["msg"]
+    assert "so2_memlimit" in result["msg"]
+    facts = host.facts(gather_subset=subset, missing="absent")
+    assert facts["reason"] == result["msg"]
+    assert "memory_limits" not in facts
+
+
+def test_a_limiter_that_is_part_of_the_kernel(host: Host) -> None:
+    for name in ("initstate", "version"):
+        (host.sys / "module" / "so2_memlimit" / name).unlink()
+    facts = host.facts()
+    assert facts["modules"]["so2_memlimit"] == {"loaded": True, "state": None, "version": None}
+    assert facts["memory_limit_count"] == 3
+
+
+def test_nobody_is_limited(host: Host) -> None:
+    host.limits.write_text("[]\n")
+    facts = host.facts()
+    assert (facts["memory_limit_count"], facts["memory_limits"]) == (0, [])
 
 
 def test_check_mode_gives_the_same(host: Host) -> None:
@@ -165,14 +219,16 @@ def test_what_cannot_be_had_is_absent_on_request(
     assert facts["present"] is False
     assert why in facts["reason"]
     assert remedy in facts["reason"]
-    assert set(facts) == {"present", "reason", "container_count", "containers", "modules"}
+    others = {"container_count", "containers", "modules", "memory_limit_count", "memory_limits"}
+    assert set(facts) == {"present", "reason", *others}
 
 
 def test_each_absent_document_has_its_reason(host: Host) -> None:
     host.unload("sysinfo")
     host.unload("continfo")
     facts = host.facts(missing="absent")
-    assert set(facts) == {"present", "reason", "modules"}
+    others = {"modules", "memory_limit_count", "memory_limits"}
+    assert set(facts) == {"present", "reason", *others}
     assert "sysinfo is not loaded" in facts["reason"]
     assert "continfo is not loaded" in facts["reason"]
     assert host.run()["msg"].count("not loaded") == 1
@@ -249,7 +305,11 @@ def test_five_thousand_processes_do_not_flood_the_terminal(host: Host) -> None:
         {**one, "pid": pid, "container_id": f"{pid % 500:064x}"} for pid in range(1, 5001)
     ]
     host.continfo.write_text(json.dumps(containers))
+    limit = json.loads(host.limits.read_text())[0]
+    host.limits.write_text(json.dumps([{**limit, "pid": pid} for pid in range(1, 5001)]))
     facts = host.facts()
     assert (facts["process_count"], facts["container_count"]) == (5000, 500)
+    assert facts["memory_limit_count"] == 5000
     assert len(facts["processes"]) == len(facts["containers"]) == 10
+    assert len(facts["memory_limits"]) == 10
     assert len(json.dumps(facts, indent=1).splitlines()) < 1500

@@ -102,6 +102,41 @@ def test_what_is_wrong_with_a_continfo_document_is_said(document: object, compla
     assert str(caught.value).startswith(complaint)
 
 
+def limit(**changes: Any) -> dict[str, Any]:
+    return {
+        "pid": 7,
+        "name": "init",
+        "limit": 2**64 - 1,
+        "size": 4096,
+        "set_at": 1_763_900_000_000,
+        "set_by": 0,
+        **changes,
+    }
+
+
+def test_limits_give_the_known_keys() -> None:
+    assert so1_facts.parse_limits([limit(added_later=[1])]) == [limit()]
+    assert so1_facts.parse_limits([]) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ({}, "it is not a list"),
+        ([limit(), []], "limit 1 is not an object"),
+        ([limit(limit=2**64)], "limit of limit 0 is not a whole number"),
+        ([limit(size=-1)], "size of limit 0 is not a whole number"),
+        ([limit(set_by=None)], "set_by of limit 0 is not a whole number"),
+        ([limit(name=1)], "name of limit 0 is not text"),
+        *(([without(limit(), key)], f"limit 0 has no {key}") for key in limit()),
+    ],
+)
+def test_what_is_wrong_with_a_list_of_limits_is_said(document: object, complaint: str) -> None:
+    with pytest.raises(so1_facts.FormatError) as caught:
+        so1_facts.parse_limits(document)
+    assert str(caught.value).startswith(complaint)
+
+
 @pytest.mark.parametrize("key", [key for key in process() if key not in ("state", "container_id")])
 def test_no_key_of_a_process_may_be_missing(key: str) -> None:
     broken = without(process(), key)
