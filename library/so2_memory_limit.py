@@ -100,6 +100,8 @@ LIMIT_MAX = (1 << 64) - 1
 SYSCALLS = {"add": 557, "get": 558, "update": 559, "remove": 560}
 IOCTLS = {"add": 0x4010B900, "get": 0xC018B901, "update": 0x4010B902, "remove": 0x4004B903}
 FIRST_ROOM = 256
+KERNEL_THREAD = 0x200000
+"""PF_KTHREAD, in the flags of /proc/PID/stat."""
 
 
 class Entry(ctypes.Structure):
@@ -191,15 +193,26 @@ def limits() -> dict[int, int]:
         room *= 4
 
 
-def parse_limit(text: str | None) -> int:
+def parse_limit(text: str) -> int:
     """Return the bytes that text says; raises ValueError with a sentence."""
     try:
-        size = int(human_to_bytes(text))
+        # human_to_bytes() goes by way of a float, which has no place for the last of many digits.
+        size = int(text) if text.isdigit() else int(human_to_bytes(text))
     except (TypeError, ValueError):
         size = 0
     if not 0 < size <= LIMIT_MAX:
         raise ValueError(f"The option limit must be bytes, or a size such as 512M; it is {text}.")
     return size
+
+
+def foresee(pid: int) -> None:
+    """Say of a process what the kernel would say to limiting it; raises LimiterError."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        raise LimiterError(errno.ESRCH, pid) from None
+    if int(text.rpartition(b")")[2].split()[6]) & KERNEL_THREAD:
+        raise LimiterError(errno.EINVAL, pid)
 
 
 def apply(pid: int, wanted: int | None, *, dry: bool) -> tuple[int | None, bool]:
@@ -236,17 +249,13 @@ def main() -> None:
             " (ansible-playbook site.yml --tags kernel)."
         )
     wanted = None
-    if module.params["state"] == "present":
-        try:
-            wanted = parse_limit(module.params["limit"])
-        except ValueError as error:
-            module.fail_json(msg=str(error))
-        if not Path(f"/proc/{pid}").exists():
-            # Check mode says so too.
-            module.fail_json(msg=str(LimiterError(errno.ESRCH, pid)))
     try:
+        if module.params["state"] == "present":
+            wanted = parse_limit(module.params["limit"])
+            # Check mode says so too.
+            foresee(pid)
         before, changed = apply(pid, wanted, dry=module.check_mode)
-    except LimiterError as error:
+    except (ValueError, LimiterError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=changed,
