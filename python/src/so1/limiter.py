@@ -22,6 +22,7 @@ LIMIT_MAX = (1 << 64) - 1
 _ADD, _GET, _UPDATE, _REMOVE = 557, 558, 559, 560
 _IOC_ADD, _IOC_UPDATE, _IOC_REMOVE, _IOC_GET = 0x4010B900, 0x4010B902, 0x4004B903, 0xC018B901
 _FIRST_ROOM = 256
+_PID_MAX = (1 << 31) - 1
 
 
 class LimiterError(Exception):
@@ -145,21 +146,21 @@ class Limiter:
 
         Raises LimiterError.
         """
-        _raise(self._door.add(pid, limit), pid)
+        _raise(self._door.add(_process(pid), limit), pid)
 
     def update(self, pid: int, limit: int) -> None:
         """Give a limited process another limit, in bytes.
 
         Raises LimiterError.
         """
-        _raise(self._door.update(pid, limit), pid)
+        _raise(self._door.update(_process(pid), limit), pid)
 
     def remove(self, pid: int) -> None:
         """Give a process back the limits it had.
 
         Raises LimiterError.
         """
-        _raise(self._door.remove(pid), pid)
+        _raise(self._door.remove(_process(pid)), pid)
 
     def limits(self) -> list[Limit]:
         """List the limited processes, the one that was limited first first.
@@ -174,6 +175,13 @@ class Limiter:
             if returned.value < room:
                 return [Limit(one.pid, one.limit) for one in entries[: returned.value]]
             room *= 4
+
+
+def _process(pid: int) -> int:
+    """Give the pid back: one that does not fit into the protocol would be another process's."""
+    if abs(pid) > _PID_MAX:
+        _raise(errno.ESRCH, pid)
+    return pid
 
 
 def _raise(code: int, pid: int | None) -> None:

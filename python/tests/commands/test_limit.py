@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """`so1 limit` where the kernel has no limiter; with one it is tested on real machines."""
 
+import errno
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click import BadParameter
 from click.testing import Result
 
 from so1.commands.limit import Size
-from so1.limiter import LIMIT_MAX
+from so1.limiter import LIMIT_MAX, Limiter, LimiterError
 
 So1 = Callable[..., Result]
 
@@ -50,3 +52,20 @@ def test_without_a_limiter_it_says_what_to_load(so1: So1, arguments: list[str]) 
 @pytest.mark.parametrize("arguments", [["add"], ["add", "1"], ["add", "--limit", "1G"], ["run"]])
 def test_wrong_usage_ends_with_2(so1: So1, arguments: list[str]) -> None:
     assert so1("limit", *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("pid", [1 << 31, (1 << 32) + 1, -(1 << 32) + 1])
+def test_a_pid_that_does_not_fit_is_not_taken_for_another(tmp_path: Path, pid: int) -> None:
+    device = tmp_path / "so2_memlimit"
+    device.touch()  # which answers every ioctl with ENOTTY
+    limiter = Limiter(device, tmp_path / "list")
+    for act in (
+        lambda: limiter.add(pid, 1 << 30),
+        lambda: limiter.update(pid, 1 << 30),
+        lambda: limiter.remove(pid),
+    ):
+        with pytest.raises(LimiterError, match="there is no process") as caught:
+            act()
+        assert caught.value.code == errno.ESRCH
+    with pytest.raises(LimiterError, match="Inappropriate ioctl"):
+        limiter.remove((1 << 31) - 1)
