@@ -60,6 +60,15 @@ def fill(
             "INSERT INTO process_states (timestamp, state, process_count) VALUES (?, ?, ?)",
             [(now, state, processes // len(STATES)) for state in STATES],
         )
+        connection.executemany(
+            "INSERT INTO memory_limits (timestamp, pid, process_name, limit_bytes, size_bytes,"
+            " set_at, set_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (*(now, 1, "process-1", 2**63 - 1, 400 << 20), end - 5_000, 0),
+                (*(now, 2, "process-2", 512 << 20, 384 << 20), end - 9_000, 1000),
+                (*(now, 3, "process-3", 256 << 20, 512 << 20), end - 7_000, 0),
+            ],
+        )
         generation = number // 90  # containers come and go: another ten every half an hour
         totals = [
             (

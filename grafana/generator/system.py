@@ -6,11 +6,23 @@ from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.common import BigValueTextMode, StackingMode
 
 from generator.board import board, place
-from generator.panel import bars, dial, graph, number, steps
+from generator.panel import bars, dial, graph, number, rows, steps, unit
 from generator.query import LAST_TICK, SAMPLED_TICKS
 
 UID = "so1-system"
 TITLE = "SO1 System"
+_NEARNESS: dict[str, object] = {
+    "custom.cellOptions": {"type": "color-text"},
+    "thresholds": {
+        "mode": "absolute",
+        "steps": [
+            {"value": None, "color": "green"},
+            {"value": 80, "color": "orange"},
+            {"value": 95, "color": "red"},
+        ],
+    },
+}
+"""How near a process is to its limit; above 100 percent it had more before it was limited."""
 
 
 def _top(column: str) -> str:
@@ -96,6 +108,18 @@ def system() -> dashboard.Dashboard:
         ORDER BY 1
         """,  # noqa: S608
     )
+    limited = rows(
+        "Limited processes",
+        "Processes under a limit of the memory limiter at the last tick, the one nearest to its"
+        " limit first; both sizes are address space.",
+        f"""
+        SELECT process_name AS process, pid, limit_bytes AS "limit", size_bytes AS "in use",
+               size_bytes * 100.0 / limit_bytes AS percent, set_at AS since, set_by AS "by uid"
+        FROM memory_limits
+        WHERE timestamp = {LAST_TICK}
+        ORDER BY percent DESC
+        """,  # noqa: S608
+    )
     stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
     by_label = "${__field.labels.name}"
     load = steps((None, "green"), (70, "orange"), (90, "red"))
@@ -143,6 +167,16 @@ def system() -> dashboard.Dashboard:
             .thresholds(steps((None, "green"))),
             8,
             10,
+        ),
+        (
+            limited.unit("string")
+            .thresholds(steps((None, "green")))
+            .no_value("No process was limited at the last tick")
+            .override_by_regexp("limit|in use", unit("bytes"))
+            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS))
+            .override_by_name("since", unit("dateTimeAsSystem")),
+            24,
+            8,
         ),
     ]
     description = "Memory, CPU and processes of the host, from metrics.db."

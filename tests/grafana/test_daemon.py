@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from bench import plugin
 
 TICKS = 4
@@ -65,7 +66,9 @@ def test_every_query_while_the_daemon_writes(live: Path, name: str) -> None:
         columns = [column[0] for column in cursor.description]
         rows = cursor.fetchall()
         connection.close()
-        if name == "system" and "annotation" not in query.place:
+        # This host has no annotated event, and perhaps no limiter.
+        always = not query.place.endswith((": annotation Events", ": Limited processes"))
+        if name == "system" and always:
             assert rows, query.place
             assert all(value is not None for row in rows for value in row), query.place
         for row in rows:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from bench import plugin
 
 HOUR_MS = 3_600_000
@@ -104,6 +105,33 @@ def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
     assert len(figures(filled, now, "containers", "Containers")) == 9
     removed = figures(filled, now, "containers", "Removed")[0]["removed"]
     assert removed == len(figures(filled, now, "containers", "Governor and daemon events")) == 4
+
+
+def test_the_limit_nearest_to_being_reached_is_first(filled: Path, now: int) -> None:
+    rows = figures(filled, now, "system", "Limited processes")
+    assert [(row["process"], row["percent"]) for row in rows] == [
+        ("process-3", 200.0),
+        ("process-2", 75.0),
+        ("process-1", pytest.approx(0, abs=1e-6)),
+    ]
+    assert {key: value for key, value in rows[1].items() if key != "since"} == {
+        "process": "process-2",
+        "pid": 2,
+        "limit": 512 << 20,
+        "in use": 384 << 20,
+        "percent": 75.0,
+        "by uid": 1000,
+    }
+    # The unit of this column takes milliseconds.
+    assert rows[1]["since"] == now - 9_000
+
+
+def test_a_host_without_limits_has_no_rows_and_says_so(filled: Path, now: int) -> None:
+    long_ago = now - 30 * 24 * HOUR_MS
+    assert figures(filled, long_ago, "system", "Limited processes") == []
+    panels = plugin.load("system")["panels"]
+    (panel,) = [panel for panel in panels if panel["title"] == "Limited processes"]
+    assert panel["fieldConfig"]["defaults"]["noValue"] == "No process was limited at the last tick"
 
 
 def test_a_range_in_the_past_shows_the_past(filled: Path, now: int) -> None:
