@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from bench import plugin
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from bench import plugin
 
 GRAFANA = Path(__file__).parents[2] / "grafana"
 NAMES = ("system", "containers")
