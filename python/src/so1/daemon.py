@@ -197,6 +197,7 @@ class Daemon:
         self._notifier.watchdog()
         unknown = tick.unknown(snapshot.by_container, listed)
         strangers = tick.usages(unknown, snapshot.by_container, percent)
+        limited = self._limits()
         host_cpu = psutil.cpu_percent()
         rows = tick.build(
             round(now * 1000),
@@ -204,7 +205,7 @@ class Daemon:
             usages + strangers,
             percent,
             self._containers.classify,
-            limits=self._limits(),
+            limits=limited,
             top=self._config.store.top_processes,
             host_cpu=host_cpu,
             events=[*self._troubles.events, *events],
@@ -230,6 +231,7 @@ class Daemon:
                     containers=usages,
                     strangers=strangers,
                     classify=self._containers.classify,
+                    limits=limited,
                     docker_answered=answered,
                     events=events,
                     dropped=self._dropped,

@@ -58,6 +58,7 @@ def told(
         containers=[usage(c, by_container.get(c.id, [])) for c in containers or []],
         strangers=[usage(c, by_container.get(c.id, [])) for c in strangers or []],
         classify=lambda c: c.labels.get("so1.class", "low"),
+        limits=[],
         docker_answered=True,
         events=[],
         dropped={},

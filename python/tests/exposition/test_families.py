@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
-import json
-from pathlib import Path
-
 import msgspec
 import pytest
 
 from so1.config import Metrics
 from so1.exposition.families import EACH, FIXED, Families
+from so1.model import MemoryLimit
 from tests.exposition.rounds import complaints, container, of, removal, series, text, told
 from tests.processes import typed
 
@@ -127,22 +125,16 @@ def test_the_daemon() -> None:
     assert 'so1_build_info{python="3.' in shown
 
 
-def test_the_limiter(tmp_path: Path) -> None:
-    families = Families(tmp_path)
-    assert "so1_limiter" not in text(families, told())
-    listed = tmp_path / "so2_memory_limits"
-    listed.write_text(json.dumps([{"pid": 1, "limit": 5}, {"pid": 4, "limit": 5}]))
-    shown = text(families, told([typed(1)]))
+def test_the_limiter() -> None:
+    limits = [MemoryLimit(pid=pid, name="x", limit=5, size=1, set_at=0, set_by=0) for pid in (1, 4)]
+    shown = text(Families(), told([typed(1)], limits=limits))
     assert of(shown, "so1_limiter_entries") == 2
     assert of(shown, "so1_limiter_dead_entries") == 1
-    assert complaints(shown) == ""
-    listed.write_text("[")
-    assert "so1_limiter" not in text(families, told())
+    assert of(text(Families(), told()), "so1_limiter_entries") == 0
 
 
-def test_what_neither_containers_nor_names_make_is_known(tmp_path: Path) -> None:
-    (tmp_path / "so2_memory_limits").write_text("[]")
-    shown = series(text(Families(tmp_path), told([])))
+def test_what_neither_containers_nor_names_make_is_known() -> None:
+    shown = series(text(Families(), told([])))
     others = [labels for _, labels in shown if ("name", "(other)") in labels]
     assert len(others) == 2 * EACH
     assert FIXED - 10 <= len(shown) - len(others) <= FIXED

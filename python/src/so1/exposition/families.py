@@ -5,7 +5,6 @@ import heapq
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import get_args
 
 import psutil
@@ -14,7 +13,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 import so1
 from so1 import tick
-from so1.exposition import limiter
 from so1.exposition.label import label
 from so1.exposition.round import Round
 from so1.exposition.usage import Listed, Listing, Usage
@@ -41,9 +39,8 @@ _Key = tuple[str, str, str]
 class Families:
     """Counts over rounds and lays each out; what it holds does not grow with time."""
 
-    def __init__(self, proc: Path = Path("/proc")) -> None:
-        """Begin all counters at zero; `proc` is where the limiter's list would be."""
-        self._proc = proc
+    def __init__(self) -> None:
+        """Begin all counters at zero."""
         self._ticks = 0
         self._removals: Counter[tuple[str, str]] = Counter()
         self._containers: Listing[_Key] = Listing((OTHER, "", ""))
@@ -64,7 +61,7 @@ class Families:
             *_processes(listed),
             *self._of_containers(told, containers),
             *self._governor(told),
-            *_limiter(told, limiter.pids(self._proc)),
+            *_limiter(told),
             *self._daemon(told),
             *self._self.collect(),
         ]
@@ -265,17 +262,15 @@ def _usage_families(
     return iter((resident, cpu, processes))
 
 
-def _limiter(told: Round, limited: list[int] | None) -> Iterator[Metric]:
-    if limited is None:
-        return
+def _limiter(told: Round) -> Iterator[Metric]:
     alive = {process.pid for process in told.snapshot.processes}
     yield _gauge(
-        "so1_limiter_entries", "Processes whose memory the limiter limits.", value=len(limited)
+        "so1_limiter_entries", "Processes whose memory the limiter limits.", value=len(told.limits)
     )
     yield _gauge(
         "so1_limiter_dead_entries",
         "Entries of the limiter whose process was not in the last snapshot.",
-        value=sum(pid not in alive for pid in limited),
+        value=sum(limit.pid not in alive for limit in told.limits),
     )
 
 

@@ -3,7 +3,6 @@
 
 import gzip
 from collections.abc import Iterable
-from pathlib import Path
 
 from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
@@ -35,9 +34,9 @@ def render(families: Iterable[Metric]) -> Page:
 class Publisher:
     """Keeps the counters over reloads, and the server in step with the configuration."""
 
-    def __init__(self, proc: Path = Path("/proc")) -> None:
+    def __init__(self) -> None:
         """Begin without a server."""
-        self._families = Families(proc)
+        self._families = Families()
         self._page: Page | None = None
         self._server: Server | None = None
 

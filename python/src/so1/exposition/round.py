@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from so1.config import Config
-from so1.model import Container, ContainerUsage, Process, Snapshot
+from so1.model import Container, ContainerUsage, MemoryLimit, Process, Snapshot
 from so1.store.event import Event
 
 
@@ -27,6 +27,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     containers: Sequence[ContainerUsage]
     strangers: Sequence[ContainerUsage]
     classify: Callable[[Container], str]
+    limits: Sequence[MemoryLimit]
     docker_answered: bool
     events: Sequence[Event]
     dropped: Mapping[str, int]
