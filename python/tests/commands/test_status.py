@@ -65,6 +65,7 @@ def test_all_is_well(so1: Callable[..., Result], store: Path) -> None:
     assert "2 low (keeps 3), 0 high (keeps 2), 1 not managed; at most 10" in result.output
     assert "one \\x1b[31m[red]line" in result.output
     report = json.loads(as_json.output)
+    assert report["governor"]["mode"] == "enforce"
     assert report["daemon"] == {"running": True, "pid": daemon.pid}
     assert report["tick"]["process_count"] == 40
     assert report["containers"] == {"low": 2, "high": 0, "unmanaged": 1}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from so1.commands import settings, tables
 from so1.config import Config
@@ -170,6 +171,7 @@ def command(path: Path, *, as_json: bool) -> None:
         "daemon": _daemon(Path(settled.store.path), problems),
         "modules_readable": kernel.available(settled.snapshot.suffix, _PROC),
         "limited_processes": _limited(problems),
+        "governor": msgspec.to_builtins(settled.governor),
         **_history(settled, problems),
         "problems": problems,
     }
