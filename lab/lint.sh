@@ -17,6 +17,8 @@ echo "lint: yamllint"
 yamllint --strict .
 echo "lint: ansible-lint"
 ansible-lint -q --offline --profile production
+echo "lint: clang-format"
+git ls-files -z 'kernel/*.[ch]' | xargs -0 clang-format --dry-run --Werror
 for headers in /lib/modules/*-cloud-amd64/build; do
     for modules in procinfo memlimit; do
         echo "lint: $modules, W=1 and sparse against $headers"

@@ -39,11 +39,11 @@ struct so2_entry {
 	struct hlist_node hash;
 	struct list_head order;
 	struct pid *pid;
-	u64 limit;		/* bytes, as it was given */
-	u64 set_at;		/* ms since the epoch */
+	u64 limit;  /* bytes, as it was given */
+	u64 set_at; /* ms since the epoch */
 	kuid_t set_by;
-	struct rlimit own;	/* RLIMIT_AS as it was before */
-	struct rlimit imposed;	/* RLIMIT_AS as we set it */
+	struct rlimit own;     /* RLIMIT_AS as it was before */
+	struct rlimit imposed; /* RLIMIT_AS as we set it */
 };
 
 /* Guards all of these. task_lock() nests inside. Never taken in interrupts. */
@@ -309,8 +309,7 @@ void so2_free_records(struct so2_record *records, size_t count)
 	kvfree(records);
 }
 
-ssize_t so2_snapshot(struct pid_namespace *ns, size_t max,
-		     struct so2_record **records)
+ssize_t so2_snapshot(struct pid_namespace *ns, size_t max, struct so2_record **records)
 {
 	struct so2_entry *entry;
 	size_t room, count = 0;
@@ -349,8 +348,7 @@ ssize_t so2_snapshot(struct pid_namespace *ns, size_t max,
 
 #define SO2_CHUNK 32
 
-static int so2_copy(struct memory_limitation __user *processes,
-		    struct pid_namespace *ns,
+static int so2_copy(struct memory_limitation __user *processes, struct pid_namespace *ns,
 		    const struct so2_record *records, size_t count)
 {
 	struct memory_limitation chunk[SO2_CHUNK] = {};

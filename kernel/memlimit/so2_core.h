@@ -18,9 +18,9 @@ int so2_get(struct memory_limitation __user *processes, size_t max_entries,
 
 /* An entry as it was at one moment. */
 struct so2_record {
-	struct pid *pid;	/* with a reference */
-	u64 limit;		/* bytes */
-	u64 set_at;		/* ms since the epoch */
+	struct pid *pid; /* with a reference */
+	u64 limit;	 /* bytes */
+	u64 set_at;	 /* ms since the epoch */
 	kuid_t set_by;
 };
 
@@ -28,8 +28,7 @@ struct so2_record {
  * Copies at most @max entries that @ns can see, the oldest first. Returns how
  * many are in *@records, for so2_free_records(), or -ENOMEM.
  */
-ssize_t so2_snapshot(struct pid_namespace *ns, size_t max,
-		     struct so2_record **records);
+ssize_t so2_snapshot(struct pid_namespace *ns, size_t max, struct so2_record **records);
 void so2_free_records(struct so2_record *records, size_t count);
 
 int so2_core_init(void);

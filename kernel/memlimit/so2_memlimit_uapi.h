@@ -48,33 +48,33 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define SO2_NR_ADD	557
-#define SO2_NR_GET	558
-#define SO2_NR_UPDATE	559
-#define SO2_NR_REMOVE	560
+#define SO2_NR_ADD    557
+#define SO2_NR_GET    558
+#define SO2_NR_UPDATE 559
+#define SO2_NR_REMOVE 560
 
-#define SO2_ELISTED	101	/* already listed */
-#define SO2_ENOTLISTED	102	/* not listed */
+#define SO2_ELISTED    101 /* already listed */
+#define SO2_ENOTLISTED 102 /* not listed */
 
 /* 16 bytes: pid at 0, 4 bytes of padding (written as 0), memory_limit at 8. */
 struct memory_limitation {
 	__s32 pid;
 	__u32 padding;
-	__aligned_u64 memory_limit;	/* bytes */
+	__aligned_u64 memory_limit; /* bytes */
 };
 
 /* 24 bytes. The pointers are as wide as the widest machine's. */
 struct so2_get {
-	__aligned_u64 processes;	/* struct memory_limitation[max_entries] */
+	__aligned_u64 processes; /* struct memory_limitation[max_entries] */
 	__aligned_u64 max_entries;
-	__aligned_u64 processes_returned;	/* pointer to __s32 */
+	__aligned_u64 processes_returned; /* pointer to __s32 */
 };
 
-#define SO2_DEVICE	"/dev/so2_memlimit"
-#define SO2_IOC_MAGIC	0xb9
-#define SO2_IOC_ADD	_IOW(SO2_IOC_MAGIC, 0, struct memory_limitation)
-#define SO2_IOC_GET	_IOWR(SO2_IOC_MAGIC, 1, struct so2_get)
-#define SO2_IOC_UPDATE	_IOW(SO2_IOC_MAGIC, 2, struct memory_limitation)
-#define SO2_IOC_REMOVE	_IOW(SO2_IOC_MAGIC, 3, __s32)
+#define SO2_DEVICE     "/dev/so2_memlimit"
+#define SO2_IOC_MAGIC  0xb9
+#define SO2_IOC_ADD    _IOW(SO2_IOC_MAGIC, 0, struct memory_limitation)
+#define SO2_IOC_GET    _IOWR(SO2_IOC_MAGIC, 1, struct so2_get)
+#define SO2_IOC_UPDATE _IOW(SO2_IOC_MAGIC, 2, struct memory_limitation)
+#define SO2_IOC_REMOVE _IOW(SO2_IOC_MAGIC, 3, __s32)
 
 #endif

@@ -55,8 +55,7 @@ static void so2_put_object(struct so1_document *doc, struct task_struct *task,
 	so1_put_literal(doc, "}");
 }
 
-static int so2_put_records(struct so1_document *doc,
-			   const struct so2_record *records, size_t count)
+static int so2_put_records(struct so1_document *doc, const struct so2_record *records, size_t count)
 {
 	bool first = true;
 	size_t i;

@@ -35,8 +35,8 @@ static int so1_render(struct so1_document *doc)
 		if (!ret && so1_container_id(task, id)) {
 			if (doc->length > 1)
 				so1_put_literal(doc, ",");
-			so1_put_process(doc, task, tgid,
-					so1_kib(info.totalram, info.mem_unit), false);
+			so1_put_process(doc, task, tgid, so1_kib(info.totalram, info.mem_unit),
+					false);
 			so1_put_literal(doc, ",\"container_id\":\"");
 			so1_put(doc, id, sizeof(id));
 			so1_put_literal(doc, "\"}");

@@ -42,7 +42,7 @@ static bool so1_ends_with(const char *text, size_t length, const char *end)
  */
 static const char *so1_component_id(const char *name, bool *stop)
 {
-	static const char * const runtimes[] = {
+	static const char *const runtimes[] = {
 		"docker-", "libpod-", "cri-containerd-", "crio-", "nerdctl-",
 	};
 	size_t length = strlen(name);

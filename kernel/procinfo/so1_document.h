@@ -23,15 +23,15 @@
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
-#define SO1_DOCUMENT_FIRST	SZ_64K
+#define SO1_DOCUMENT_FIRST SZ_64K
 /* Some 200,000 processes; beyond it a read fails with EFBIG. */
-#define SO1_DOCUMENT_MAX	SZ_64M
+#define SO1_DOCUMENT_MAX SZ_64M
 
 struct so1_document {
-	struct mutex lock;	/* serializes the readers of one open file */
+	struct mutex lock; /* serializes the readers of one open file */
 	char *text;
-	size_t size;		/* allocated */
-	size_t length;		/* written */
+	size_t size;   /* allocated */
+	size_t length; /* written */
 };
 
 /*
@@ -83,10 +83,11 @@ static void so1_put_u64(struct so1_document *doc, u64 value)
 	so1_put(doc, digits + at, sizeof(digits) - at);
 }
 
-#define so1_put_field(doc, key, value) do {				\
-	so1_put_literal(doc, ",\"" key "\":");				\
-	so1_put_u64(doc, value);					\
-} while (0)
+#define so1_put_field(doc, key, value)                 \
+	do {                                           \
+		so1_put_literal(doc, ",\"" key "\":"); \
+		so1_put_u64(doc, value);               \
+	} while (0)
 
 /* The longest that so1_put_string() makes of one byte: \\xNN. */
 #define SO1_ESCAPE_MAX 6
@@ -148,8 +149,7 @@ static int so1_document_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static ssize_t so1_document_read(struct file *file, char __user *to,
-				 size_t count, loff_t *at)
+static ssize_t so1_document_read(struct file *file, char __user *to, size_t count, loff_t *at)
 {
 	struct so1_document *doc = file->private_data;
 	ssize_t ret = mutex_lock_killable(&doc->lock);
@@ -163,8 +163,7 @@ static ssize_t so1_document_read(struct file *file, char __user *to,
 			doc->length = 0;
 	}
 	if (!ret)
-		ret = simple_read_from_buffer(to, count, at, doc->text,
-					      doc->length);
+		ret = simple_read_from_buffer(to, count, at, doc->text, doc->length);
 	mutex_unlock(&doc->lock);
 	return ret;
 }
@@ -186,8 +185,8 @@ static const struct proc_ops so1_document_ops = {
 };
 
 /* Creates /proc/<prefix><suffix>, 0440, root and @gid. */
-static int so1_document_create(const char *prefix, const char *suffix,
-			       unsigned int gid, struct proc_dir_entry **entry)
+static int so1_document_create(const char *prefix, const char *suffix, unsigned int gid,
+			       struct proc_dir_entry **entry)
 {
 	kgid_t group = make_kgid(&init_user_ns, gid);
 	char name[64];

@@ -52,8 +52,8 @@ static unsigned int so1_state(struct task_struct *task)
 }
 
 struct so1_memory {
-	unsigned long rss;	/* KiB */
-	unsigned long vsz;	/* KiB */
+	unsigned long rss; /* KiB */
+	unsigned long vsz; /* KiB */
 };
 
 /*
@@ -119,8 +119,8 @@ static u64 so1_cpu_ns(struct task_struct *task)
  * Writes the object of one process, without the closing brace. @total_ram is
  * in KiB. Room for SO1_PROCESS_MAX must be there.
  */
-static void so1_put_process(struct so1_document *doc, struct task_struct *task,
-			    pid_t tgid, unsigned long total_ram, bool with_state)
+static void so1_put_process(struct so1_document *doc, struct task_struct *task, pid_t tgid,
+			    unsigned long total_ram, bool with_state)
 {
 	struct so1_memory memory = so1_memory(task);
 	u64 cpu_ns = so1_cpu_ns(task);
@@ -142,8 +142,7 @@ static void so1_put_process(struct so1_document *doc, struct task_struct *task,
 	so1_put_field(doc, "threads", get_nr_threads(task));
 	so1_put_field(doc, "rss", memory.rss);
 	so1_put_field(doc, "vsz", memory.vsz);
-	so1_put_field(doc, "mem_percent",
-		      total_ram ? memory.rss * 100 / total_ram : 0);
+	so1_put_field(doc, "mem_percent", total_ram ? memory.rss * 100 / total_ram : 0);
 	so1_put_field(doc, "cpu",
 		      now > start ? div64_u64(cpu_ns, div64_u64(now - start, 100) ?: 1) : 0);
 	so1_put_field(doc, "start_ns", start);

@@ -8,8 +8,8 @@
 #include "document.h"
 #include "tap.h"
 
-#define A "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-#define B "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+#define A     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define B     "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 #define SHORT "0123456789abcdef"
 #define UPPER "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -130,7 +130,8 @@ int main(void)
 	usleep(200000);
 	rmdir("/cgroup/system.slice/docker-" A ".scope");
 	text = document_read(CONTINFO);
-	ok(text && json_valid(text) && process_find(text, other), "a zombie whose cgroup is removed does no harm");
+	ok(text && json_valid(text) && process_find(text, other),
+	   "a zombie whose cgroup is removed does no harm");
 	free(text);
 	end(child);
 	end(other);

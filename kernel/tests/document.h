@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SYSINFO "/proc/sysinfo_so1_202300539"
+#define SYSINFO	 "/proc/sysinfo_so1_202300539"
 #define CONTINFO "/proc/continfo_so1_202300539"
-#define ROOM (8 << 20)
+#define ROOM	 (8 << 20)
 
 /* The whole document by reads of @chunk bytes, to be freed; NULL on an error. */
 __attribute__((unused)) static char *document_read_fd(int fd, size_t chunk)
@@ -22,7 +22,8 @@ __attribute__((unused)) static char *document_read_fd(int fd, size_t chunk)
 	size_t length = 0;
 	ssize_t got;
 
-	while ((got = read(fd, text + length, chunk < ROOM - 1 - length ? chunk : ROOM - 1 - length)) > 0)
+	while ((got = read(fd, text + length,
+			   chunk < ROOM - 1 - length ? chunk : ROOM - 1 - length)) > 0)
 		length += got;
 	text[length] = 0;
 	if (!got && length)
@@ -74,11 +75,17 @@ static const unsigned char *json_string(const unsigned char *at)
 			continue;
 		}
 		if (*at >= 0xc2 && *at < 0xe0) {
-			more = 1; rune = *at & 31; least = 0x80;
+			more = 1;
+			rune = *at & 31;
+			least = 0x80;
 		} else if (*at >= 0xe0 && *at < 0xf0) {
-			more = 2; rune = *at & 15; least = 0x800;
+			more = 2;
+			rune = *at & 15;
+			least = 0x800;
 		} else if (*at >= 0xf0 && *at < 0xf5) {
-			more = 3; rune = *at & 7; least = 0x10000;
+			more = 3;
+			rune = *at & 7;
+			least = 0x10000;
 		} else {
 			return NULL;
 		}

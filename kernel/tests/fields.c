@@ -17,7 +17,7 @@ struct proc_says {
 	char comm[64], state;
 	int ppid, threads;
 	unsigned int uid;
-	long long rss, vsz, ticks, start;	/* KiB, KiB, clock ticks */
+	long long rss, vsz, ticks, start; /* KiB, KiB, clock ticks */
 };
 
 static char *slurp(const char *format, int pid)
@@ -48,8 +48,11 @@ static bool proc_read(int pid, struct proc_says *says)
 
 		*end = 0;
 		snprintf(says->comm, sizeof(says->comm), "%s", strchr(stat, '(') + 1);
-		fine = sscanf(end + 2, "%c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %d %*d %llu %llu",
-			      &says->state, &says->ppid, &user, &sys, &says->threads, &start, &vsz) == 7;
+		fine = sscanf(end + 2,
+			      "%c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
+			      "%d %*d %llu %llu",
+			      &says->state, &says->ppid, &user, &sys, &says->threads, &start,
+			      &vsz) == 7;
 		says->ticks = user + sys;
 		says->start = start;
 		says->vsz = vsz / 1024;
@@ -66,7 +69,7 @@ static bool proc_read(int pid, struct proc_says *says)
 static int state_number(char letter)
 {
 	static const char letters[] = "RSDTtXZPI";
-	static const int numbers[] = { 0, 1, 2, 4, 8, 16, 32, 64, 1026 };
+	static const int numbers[] = {0, 1, 2, 4, 8, 16, 32, 64, 1026};
 	const char *at = strchr(letters, letter);
 
 	return at ? numbers[at - letters] : -2;
@@ -84,10 +87,11 @@ static bool complain(int pid, const char *key, long long ours, long long theirs)
 	return false;
 }
 
-#define CHECK(key, ours, theirs, by) do {				\
-	if (!near(ours, theirs, by))					\
-		fine = complain(pid, key, ours, theirs);		\
-} while (0)
+#define CHECK(key, ours, theirs, by)                             \
+	do {                                                     \
+		if (!near(ours, theirs, by))                     \
+			fine = complain(pid, key, ours, theirs); \
+	} while (0)
 
 static bool same(const char *text, int pid, const struct proc_says *says, long long total)
 {
@@ -106,7 +110,8 @@ static bool same(const char *text, int pid, const struct proc_says *says, long l
 	CHECK("vsz", process_field(at, "vsz"), says->vsz, 0);
 	CHECK("start", start_ns / 10000000, says->start, 0);
 	CHECK("cpu", cpu_ns / 10000000, says->ticks, 20);
-	CHECK("mem_percent", process_field(at, "mem_percent"), process_field(at, "rss") * 100 / total, 0);
+	CHECK("mem_percent", process_field(at, "mem_percent"),
+	      process_field(at, "rss") * 100 / total, 0);
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	age = now.tv_sec * 1000000000LL + now.tv_nsec - start_ns;
 	CHECK("cpu", process_field(at, "cpu"), cpu_ns * 100 / age, 5);
@@ -130,7 +135,8 @@ static void everybody(void)
 			continue;
 		text = document_read(SYSINFO);
 		total = atoll(strstr(text, "\"total_ram\":") + 12);
-		if (pid != getpid() && proc_read(pid, &after) && !memcmp(&before, &after, sizeof(after))) {
+		if (pid != getpid() && proc_read(pid, &after) &&
+		    !memcmp(&before, &after, sizeof(after))) {
 			compared++;
 			kthreads += !after.vsz;
 			wrong += !same(text, pid, &after, total);
@@ -191,7 +197,8 @@ static void states(void)
 	in_state(child, 't', 8, "traced");
 	kill(child, SIGKILL);
 	in_state(child, 'Z', 32, "not waited for");
-	ok(!field_of(child, "rss") && !field_of(child, "vsz") && field_of(child, "ppid") == getpid(),
+	ok(!field_of(child, "rss") && !field_of(child, "vsz") &&
+		   field_of(child, "ppid") == getpid(),
 	   "and no memory, but its parent still");
 	waitpid(child, NULL, 0);
 	ok(field_of(child, "pid") < 0, "and is not there once waited for");
@@ -266,14 +273,15 @@ static void leader_gone(void)
 	if (!child) {
 		pthread_t thread;
 
-		memset(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, size);
+		memset(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		       1, size);
 		pthread_create(&thread, NULL, outlive, NULL);
 		pthread_exit(NULL);
 	}
 	settle(child, 'Z');
 	proc_read(child, &says);
 	ok(says.state == 'Z' && field_of(child, "rss") >= (long long)size / 1024 - 1024 &&
-	   field_of(child, "vsz") >= (long long)size / 1024,
+		   field_of(child, "vsz") >= (long long)size / 1024,
 	   "a process whose first thread has exited has its memory still");
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
@@ -331,8 +339,9 @@ static void totals(void)
 
 	sysinfo(&info);
 	ok(sscanf(text, "{\"total_ram\":%lld,\"free_ram\":%lld,\"used_ram\":%lld,\"processes\":[",
-		  &total, &free_ram, &used) == 3 && total == (long long)info.totalram / 1024 * info.mem_unit &&
-	   used == total - free_ram && near(free_ram, info.freeram / 1024, 32768),
+		  &total, &free_ram, &used) == 3 &&
+		   total == (long long)info.totalram / 1024 * info.mem_unit &&
+		   used == total - free_ram && near(free_ram, info.freeram / 1024, 32768),
 	   "total, free and used memory");
 	free(text);
 }

@@ -10,6 +10,7 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 mount -t cgroup2 cgroup /cgroup
 
+echo SO1-KERNEL-TESTS-BEGIN
 sh -eu /suite.sh < /dev/null
 status=$?
 

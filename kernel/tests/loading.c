@@ -9,7 +9,7 @@
 
 #define ROUNDS 30
 
-static const char * const modules[] = { "sysinfo", "continfo" };
+static const char *const modules[] = {"sysinfo", "continfo"};
 
 static bool there(const char *module, const char *suffix)
 {
@@ -21,10 +21,11 @@ static bool there(const char *module, const char *suffix)
 
 static void parameters(const char *module)
 {
-	static const char * const bad[] = {
-		"suffix=", "suffix=a/b", "suffix=a.b", "suffix=\"a b\"", "suffix=..",
-		"suffix=123456789012345678901234567890123", "suffix=\xc3\xb1",
-		"gid=4294967295", "gid=-1", "gid=staff",
+	static const char *const bad[] = {
+		"suffix=",	   "suffix=a/b",     "suffix=a.b",
+		"suffix=\"a b\"",  "suffix=..",	     "suffix=123456789012345678901234567890123",
+		"suffix=\xc3\xb1", "gid=4294967295", "gid=-1",
+		"gid=staff",
 	};
 	char path[96];
 	struct stat st;
@@ -105,8 +106,8 @@ static void unload_while_read(const char *module)
 	for (i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
 	ok(!failed, "%s comes and goes %d times under readers", module, ROUNDS);
-	ok(documents > 0 && !broken, "%s: %ld documents read meanwhile, %ld broken",
-	   module, documents, broken);
+	ok(documents > 0 && !broken, "%s: %ld documents read meanwhile, %ld broken", module,
+	   documents, broken);
 	ok(!there(module, "202300539"), "%s leaves no file", module);
 }
 

@@ -85,22 +85,26 @@ static void written_as(const char *name, const char *expected)
 
 int main(void)
 {
-	static const struct { const char *what, *name; } cases[] = {
-		{ "quotes and backslashes", "a\"b\\c\\\"\\\\" },
-		{ "what looks like an escape", "\\xff\\u0041\\\\x" },
-		{ "valid UTF-8", "\xc3\xb1\xe2\x82\xac\xf0\x9f\x98\x80" },
-		{ "UTF-8 cut by the end", "aaaaaaaaaaaaa\xe2\x82\xac" },
-		{ "an overlong slash", "\xc0\xaf\xe0\x80\xaf" },
-		{ "an overlong four", "\xf0\x80\x80\xaf" },
-		{ "a surrogate pair", "\xed\xa0\x80\xed\xb0\x80" },
-		{ "beyond the last code point", "\xf4\x90\x80\x80\xf5\xff\xfe" },
-		{ "the last code point", "\xf4\x8f\xbf\xbf" },
-		{ "lone continuation bytes", "\x80\xbf\x80" },
-		{ "starts without an end", "\xc3" "a\xe2\x82z\xf0\x9f\x98" },
-		{ "control characters", "\x01\b\t\n\f\r\x1b\x7f" },
-		{ "JSON", "\"},{\"pid\":1,\"" },
-		{ "nothing", "" },
-		{ "fifteen bad bytes", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" },
+	static const struct {
+		const char *what, *name;
+	} cases[] = {
+		{"quotes and backslashes", "a\"b\\c\\\"\\\\"},
+		{"what looks like an escape", "\\xff\\u0041\\\\x"},
+		{"valid UTF-8", "\xc3\xb1\xe2\x82\xac\xf0\x9f\x98\x80"},
+		{"UTF-8 cut by the end", "aaaaaaaaaaaaa\xe2\x82\xac"},
+		{"an overlong slash", "\xc0\xaf\xe0\x80\xaf"},
+		{"an overlong four", "\xf0\x80\x80\xaf"},
+		{"a surrogate pair", "\xed\xa0\x80\xed\xb0\x80"},
+		{"beyond the last code point", "\xf4\x90\x80\x80\xf5\xff\xfe"},
+		{"the last code point", "\xf4\x8f\xbf\xbf"},
+		{"lone continuation bytes", "\x80\xbf\x80"},
+		{"starts without an end", "\xc3"
+					  "a\xe2\x82z\xf0\x9f\x98"},
+		{"control characters", "\x01\b\t\n\f\r\x1b\x7f"},
+		{"JSON", "\"},{\"pid\":1,\""},
+		{"nothing", ""},
+		{"fifteen bad bytes",
+		 "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"},
 	};
 	unsigned int byte, other, bad = 0;
 	char name[COMM];

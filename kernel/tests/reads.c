@@ -8,7 +8,7 @@
 #include "document.h"
 #include "tap.h"
 
-#define MANY 1500
+#define MANY	 1500
 #define CHURNERS 2
 
 static pid_t churners[CHURNERS];
@@ -49,7 +49,7 @@ static bool good(const char *text)
 
 static void chunks(void)
 {
-	static const size_t sizes[] = { 1, 7, 4096, 1 << 20 };
+	static const size_t sizes[] = {1, 7, 4096, 1 << 20};
 	size_t i;
 
 	for (i = 0; i < 4; i++) {
@@ -71,7 +71,7 @@ static void chunks(void)
 
 static void anywhere(void)
 {
-	void *volatile nowhere = (void *)1;	/* not for the compiler to see through */
+	void *volatile nowhere = (void *)1; /* not for the compiler to see through */
 	int fd = open(SYSINFO, O_RDONLY), i;
 	char *whole = document_read_fd(fd, ROOM), *again = malloc(ROOM), *once = malloc(ROOM);
 	ssize_t length = whole ? (ssize_t)strlen(whole) : -1, got;
@@ -126,8 +126,8 @@ static void *reader(void *arg)
 	for (i = 0; i < 15; i++) {
 		char *text = document_read(SYSINFO), *containers = document_read(CONTINFO);
 
-		*fine = *fine && text && json_valid(text) && pids_ascend(text) &&
-			containers && json_valid(containers);
+		*fine = *fine && text && json_valid(text) && pids_ascend(text) && containers &&
+			json_valid(containers);
 		free(text);
 		free(containers);
 	}
@@ -184,8 +184,9 @@ static void many(void)
 	text = document_read(SYSINFO);
 	for (i = 0; i < born; i++)
 		missing += !text || !process_find(text, children[i]);
-	ok(born == MANY && good(text) && !missing, "%d processes: a valid document of %zu bytes, %d missing",
-	   born, text ? strlen(text) : 0, missing);
+	ok(born == MANY && good(text) && !missing,
+	   "%d processes: a valid document of %zu bytes, %d missing", born, text ? strlen(text) : 0,
+	   missing);
 	free(text);
 	/* Killed in the middle of reading: nothing hangs, nothing leaks. */
 	for (i = 0; i < 20; i++) {
@@ -209,7 +210,8 @@ int main(void)
 {
 	struct stat st;
 
-	ok(!stat(SYSINFO, &st) && (st.st_mode & 07777) == 0440 && st.st_gid == 1234, "0440, its group");
+	ok(!stat(SYSINFO, &st) && (st.st_mode & 07777) == 0440 && st.st_gid == 1234,
+	   "0440, its group");
 	churn_start();
 	chunks();
 	anywhere();

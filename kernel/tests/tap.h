@@ -10,8 +10,7 @@
 
 static int tap_count, tap_failed;
 
-__attribute__((format(printf, 2, 3), unused))
-static void ok(bool passed, const char *what, ...)
+__attribute__((format(printf, 2, 3), unused)) static void ok(bool passed, const char *what, ...)
 {
 	va_list args;
 

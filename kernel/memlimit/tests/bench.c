@@ -13,10 +13,10 @@
 #include "subject.h"
 #include "tap.h"
 
-#define MODULE "so2_memlimit"
-#define ROUNDS 99
-#define PAIRS 500
-#define PAGES 256
+#define MODULE	"so2_memlimit"
+#define ROUNDS	99
+#define PAIRS	500
+#define PAGES	256
 #define LONGEST 10000
 
 static double now(void)
@@ -72,14 +72,16 @@ static struct figures measured(void)
 {
 	struct figures figures;
 
-	if (write(ask[1], "", 1) != 1 || read(answer[0], &figures, sizeof(figures)) != sizeof(figures))
+	if (write(ask[1], "", 1) != 1 ||
+	    read(answer[0], &figures, sizeof(figures)) != sizeof(figures))
 		exit(1);
 	return figures;
 }
 
 static int ascending(const void *a, const void *b)
 {
-	return *(const double *)a < *(const double *)b ? -1 : *(const double *)a > *(const double *)b;
+	return *(const double *)a < *(const double *)b ? -1
+						       : *(const double *)a > *(const double *)b;
 }
 
 /* How @a compares with @b, round by round: the middle, and where half of the rounds are. */
@@ -118,7 +120,7 @@ static void requests(bool has_module)
 	subject = subject_start(measures_when_asked);
 	if (write(subject.go, "", 1) != 1)
 		exit(1);
-	measured();	/* warm */
+	measured(); /* warm */
 	for (round = 0; round < ROUNDS; round++)
 		for (turn = 0; turn < CONDITIONS; turn++) {
 			enum condition condition = (round + turn) % CONDITIONS;
@@ -155,7 +157,8 @@ static void requests(bool has_module)
 	compare("fault, limited to not limited", fault[LIMITED], fault[UNLIMITED]);
 	if (has_module) {
 		compare("pair, not limited to without the module", pair[UNLIMITED], pair[WITHOUT]);
-		compare("fault, not limited to without the module", fault[UNLIMITED], fault[WITHOUT]);
+		compare("fault, not limited to without the module", fault[UNLIMITED],
+			fault[WITHOUT]);
 	}
 	subject_dismiss(subject);
 }
@@ -184,14 +187,15 @@ static double length_cost(int length)
 	start = now();
 	failed += !!limit_get(list, LONGEST, &count);
 	all = now() - start;
-	ok(!failed && count == length, "%5d listed: add %.0f ns, remove %.0f ns, get one %.0f ns, get all %.0f ns",
-	   length, add, removal, one, all);
+	ok(!failed && count == length,
+	   "%5d listed: add %.0f ns, remove %.0f ns, get one %.0f ns, get all %.0f ns", length, add,
+	   removal, one, all);
 	return add + removal;
 }
 
 static void lengths(void)
 {
-	static const int at[] = { 1, 10, 100, 1000, LONGEST };
+	static const int at[] = {1, 10, 100, 1000, LONGEST};
 	int born = crowd_start(pids, LONGEST + 100), i, listed = 0;
 	double first = 0, last = 0;
 
@@ -202,8 +206,9 @@ static void lengths(void)
 		first = first ? first : last;
 	}
 	/* A scan would cost thousands of times as much. */
-	ok(last && last < 20 * first, "add and remove do not scan the list: %.1f times for %d times the length",
-	   last / first, LONGEST);
+	ok(last && last < 20 * first,
+	   "add and remove do not scan the list: %.1f times for %d times the length", last / first,
+	   LONGEST);
 	crowd_end(pids, born);
 }
 

@@ -21,7 +21,7 @@
 
 #include "so2_memlimit_uapi.h"
 
-#define MIB (1024ull * 1024)
+#define MIB	    (1024ull * 1024)
 #define LISTING_MAX 32768
 
 /* -1: the system calls. */
@@ -51,7 +51,7 @@ __attribute__((unused)) static void door_open(void)
 
 __attribute__((unused)) static long limit_add(pid_t pid, uint64_t limit)
 {
-	struct memory_limitation process = { .pid = pid, .memory_limit = limit };
+	struct memory_limitation process = {.pid = pid, .memory_limit = limit};
 
 	if (door < 0)
 		return door_result(syscall(SO2_NR_ADD, pid, limit));
@@ -60,7 +60,7 @@ __attribute__((unused)) static long limit_add(pid_t pid, uint64_t limit)
 
 __attribute__((unused)) static long limit_update(pid_t pid, uint64_t limit)
 {
-	struct memory_limitation process = { .pid = pid, .memory_limit = limit };
+	struct memory_limitation process = {.pid = pid, .memory_limit = limit};
 
 	if (door < 0)
 		return door_result(syscall(SO2_NR_UPDATE, pid, limit));

@@ -8,7 +8,7 @@
 #include "subject.h"
 #include "tap.h"
 
-#define ROOM_LEFT (64 * MIB)	/* what the subjects may still take, where not said otherwise */
+#define ROOM_LEFT (64 * MIB) /* what the subjects may still take, where not said otherwise */
 
 static bool refused(void *memory)
 {
@@ -80,9 +80,9 @@ static int every_mapping_counts(void)
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS, fd = open("/proc/self/exe", O_RDONLY);
 
 	return !refused(mmap(NULL, 128 * MIB, PROT_NONE, flags, -1, 0)) ||
-		!refused(mmap(NULL, 128 * MIB, PROT_READ, flags | MAP_NORESERVE, -1, 0)) ||
-		!refused(mmap(NULL, 128 * MIB, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) ||
-		!refused(mmap(NULL, 128 * MIB, PROT_READ, MAP_PRIVATE, fd, 0));
+	       !refused(mmap(NULL, 128 * MIB, PROT_READ, flags | MAP_NORESERVE, -1, 0)) ||
+	       !refused(mmap(NULL, 128 * MIB, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) ||
+	       !refused(mmap(NULL, 128 * MIB, PROT_READ, MAP_PRIVATE, fd, 0));
 }
 
 static int malloc_is_null(void)
@@ -125,8 +125,8 @@ static void told(int number)
 static int deep_and_handled(void)
 {
 	static char other[64 * 1024];
-	stack_t stack = { .ss_sp = other, .ss_size = sizeof(other) };
-	struct sigaction action = { .sa_handler = told, .sa_flags = SA_ONSTACK };
+	stack_t stack = {.ss_sp = other, .ss_size = sizeof(other)};
+	struct sigaction action = {.sa_handler = told, .sa_flags = SA_ONSTACK};
 
 	sigaltstack(&stack, NULL);
 	sigaction(SIGSEGV, &action, NULL);
@@ -138,7 +138,7 @@ static int deep_and_handled(void)
 
 static int nothing_more(void)
 {
-	static char zeroes[2 * MIB];	/* had, though not touched yet */
+	static char zeroes[2 * MIB]; /* had, though not touched yet */
 	char *stack = alloca(1);
 
 	zeroes[MIB] = *stack = 1;
@@ -176,7 +176,7 @@ static void *takes_when_told(void *unused)
 	bool fine = false;
 	char word;
 
-	usleep(50000);	/* the first thread is gone */
+	usleep(50000); /* the first thread is gone */
 	if (write(ready[1], "", 1) == 1 && read(proceed[0], &word, 1) == 1)
 		thread_takes(&fine);
 	exit(!fine);
@@ -207,7 +207,8 @@ static void first_thread_gone(void)
 	ok(!limit_add(subject.pid, 100 * MIB), "a process whose first thread has exited is added");
 	ok(listed_limit(subject.pid) == 100 * MIB, "and listed");
 	ok(write(proceed[1], "", 1) == 1 && waitpid(subject.pid, &status, 0) == subject.pid &&
-	   !status, "and its other thread is refused");
+		   !status,
+	   "and its other thread is refused");
 	ok(!listed_limit(subject.pid), "and no longer listed when that exits");
 	close(subject.go);
 }
@@ -254,7 +255,7 @@ static int thread_exec_takes(void)
 
 static bool raise_limit(rlim_t soft, rlim_t hard)
 {
-	struct rlimit limit = { soft, hard };
+	struct rlimit limit = {soft, hard};
 
 	return !setrlimit(RLIMIT_AS, &limit);
 }
@@ -308,20 +309,19 @@ static void children(void)
 
 static void given_back(void)
 {
-	static const struct { rlim_t soft, hard; } own[] = {
-		{ RLIM_INFINITY, RLIM_INFINITY },
-		{ 1000 * MIB, RLIM_INFINITY },
-		{ 1000 * MIB, 9000 * MIB },
-		{ 300 * MIB, 400 * MIB },	/* less than the limit */
-		{ 300 * MIB, 9000 * MIB },
-		{ 1000 * MIB + 1, 9000 * MIB + 1 },
+	static const struct {
+		rlim_t soft, hard;
+	} own[] = {
+		{RLIM_INFINITY, RLIM_INFINITY}, {1000 * MIB, RLIM_INFINITY},
+		{1000 * MIB, 9000 * MIB},	{300 * MIB, 400 * MIB}, /* less than the limit */
+		{300 * MIB, 9000 * MIB},	{1000 * MIB + 1, 9000 * MIB + 1},
 	};
 	struct subject subject;
 	rlim_t soft, hard;
 	size_t i;
 
 	for (i = 0; i < sizeof(own) / sizeof(*own); i++) {
-		struct rlimit limit = { own[i].soft, own[i].hard };
+		struct rlimit limit = {own[i].soft, own[i].hard};
 
 		subject = subject_start(subject_idle);
 		prlimit(subject.pid, RLIMIT_AS, &limit, NULL);
@@ -345,8 +345,8 @@ static void given_back(void)
 /* What somebody changed after us is not ours to change back. */
 static void changed_meanwhile(void)
 {
-	struct rlimit lower = { 100 * MIB, 500 * MIB }, lowest = { 100 * MIB, 200 * MIB };
-	struct rlimit lifted = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit lower = {100 * MIB, 500 * MIB}, lowest = {100 * MIB, 200 * MIB};
+	struct rlimit lifted = {RLIM_INFINITY, RLIM_INFINITY};
 	struct subject subject = subject_start(subject_idle);
 
 	limit_add(subject.pid, 500 * MIB);
@@ -402,7 +402,8 @@ int main(int argc, __attribute__((unused)) char **argv)
 	ok(!limited(a_thread_takes, ROOM_LEFT), "every thread is refused");
 	first_thread_gone();
 	children();
-	ok(!limited(exec_takes, ROOM_LEFT), "exec keeps the limit and the entry; removed, it takes more");
+	ok(!limited(exec_takes, ROOM_LEFT),
+	   "exec keeps the limit and the entry; removed, it takes more");
 	ok(!limited(thread_exec_takes, ROOM_LEFT), "exec by another thread too");
 	ok(!limited(nobody_cannot_undo_it, ROOM_LEFT), "nobody cannot undo it");
 	ok(!limited(namespace_root_cannot_undo_it, ROOM_LEFT), "nor can root of a user namespace");

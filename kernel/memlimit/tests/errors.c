@@ -6,12 +6,12 @@
 #include "subject.h"
 #include "tap.h"
 
-#define NOBODY_HAS 4000000	/* far beyond pid_max in the guest */
-#define KTHREADD 2
+#define NOBODY_HAS 4000000 /* far beyond pid_max in the guest */
+#define KTHREADD   2
 
 static void arguments(pid_t pid)
 {
-	static const pid_t bad[] = { 0, -1, INT_MIN };
+	static const pid_t bad[] = {0, -1, INT_MIN};
 	size_t i;
 
 	for (i = 0; i < 3; i++) {
@@ -89,7 +89,7 @@ static void thread_id(void)
 
 static void values(pid_t pid)
 {
-	static const uint64_t odd[] = { 1, 4095, 4097, 123456789012345677, INT64_MAX, UINT64_MAX };
+	static const uint64_t odd[] = {1, 4095, 4097, 123456789012345677, INT64_MAX, UINT64_MAX};
 	size_t i;
 
 	for (i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
@@ -119,16 +119,19 @@ static void get_arguments(pid_t first, pid_t second)
 	ok(limit_get(nowhere, 2, &count) == -EFAULT, "get into a bad address: EFAULT");
 	ok(limit_get(two, 2, nowhere) == -EFAULT, "get with a bad counter: EFAULT");
 	ok(limit_get(nowhere, 0, &count) == -EINVAL, "get: EINVAL comes before EFAULT");
-	ok(limit_get((void *)~0xfffull, 2, &count) == -EFAULT, "get into the kernel's memory: EFAULT");
+	ok(limit_get((void *)~0xfffull, 2, &count) == -EFAULT,
+	   "get into the kernel's memory: EFAULT");
 	ok(count == 0, "none of these wrote the counter");
 
 	memset(two, 0xa5, sizeof(two));
 	ok(limit_get(two, 1, &count) == 0 && count == 1 && two[0].pid == first &&
-	   two[0].memory_limit == 5000 * MIB && two[0].padding == 0, "a small buffer gets the first");
+		   two[0].memory_limit == 5000 * MIB && two[0].padding == 0,
+	   "a small buffer gets the first");
 	ok(two[1].pid == (int)0xa5a5a5a5 && two[1].memory_limit == 0xa5a5a5a5a5a5a5a5,
 	   "and nothing beyond it is written");
 	ok(limit_get(two, 1000, &count) == 0 && count == 2 && two[1].pid == second &&
-	   two[1].memory_limit == 6000 * MIB, "a large max_entries writes what there is");
+		   two[1].memory_limit == 6000 * MIB,
+	   "a large max_entries writes what there is");
 
 	mprotect(pages + page, page, PROT_NONE);
 	ok(limit_get(last, 1, &count) == 0 && count == 1 && last->pid == first,
@@ -146,8 +149,13 @@ static void get_arguments(pid_t first, pid_t second)
 static void huge_max_entries(pid_t pid)
 {
 	static const uint64_t huge[] = {
-		INT_MAX, UINT_MAX, 1ull << 60, UINT64_MAX / sizeof(struct memory_limitation),
-		UINT64_MAX / sizeof(struct memory_limitation) + 1, INT64_MAX, UINT64_MAX,
+		INT_MAX,
+		UINT_MAX,
+		1ull << 60,
+		UINT64_MAX / sizeof(struct memory_limitation),
+		UINT64_MAX / sizeof(struct memory_limitation) + 1,
+		INT64_MAX,
+		UINT64_MAX,
 	};
 	struct memory_limitation one;
 	int count;
@@ -168,17 +176,18 @@ static void device(pid_t pid)
 	unsigned int i, wrong = 0;
 
 	ok(ioctl(door, SO2_IOC_ADD, NULL) && errno == EFAULT, "ioctl add NULL: EFAULT");
-	ok(ioctl(door, SO2_IOC_UPDATE, nowhere) && errno == EFAULT, "ioctl update bad address: EFAULT");
+	ok(ioctl(door, SO2_IOC_UPDATE, nowhere) && errno == EFAULT,
+	   "ioctl update bad address: EFAULT");
 	ok(ioctl(door, SO2_IOC_REMOVE, NULL) && errno == EFAULT, "ioctl remove NULL: EFAULT");
 	ok(ioctl(door, SO2_IOC_GET, NULL) && errno == EFAULT, "ioctl get NULL: EFAULT");
 	for (i = 4; i < 256; i++)
 		wrong += !ioctl(door, _IO(SO2_IOC_MAGIC, i), &pid) || errno != ENOTTY;
 	wrong += !ioctl(door, _IOW(SO2_IOC_MAGIC, 0, int), &pid) || errno != ENOTTY;
 	wrong += !ioctl(door, _IOW(SO2_IOC_MAGIC + 1, 0, struct memory_limitation), &pid) ||
-		errno != ENOTTY;
+		 errno != ENOTTY;
 	ok(!wrong, "other ioctls: ENOTTY");
-	ok(SO2_IOC_ADD == 0x4010b900 && SO2_IOC_GET == 0xc018b901 &&
-	   SO2_IOC_UPDATE == 0x4010b902 && SO2_IOC_REMOVE == 0x4004b903,
+	ok(SO2_IOC_ADD == 0x4010b900 && SO2_IOC_GET == 0xc018b901 && SO2_IOC_UPDATE == 0x4010b902 &&
+		   SO2_IOC_REMOVE == 0x4004b903,
 	   "the numbers are those that the header's comment states");
 	ok(read(door, &pid, 1) < 0 && write(door, &pid, 1) < 0, "nothing to read or write");
 }
@@ -188,8 +197,10 @@ static long ioctl32(unsigned int command, void *arg)
 {
 	long ret;
 
-	asm volatile("int $0x80" : "=a"(ret)
-		     : "a"(54), "b"(door), "c"(command), "d"(arg) : "memory", "r8", "r9", "r10", "r11");
+	asm volatile("int $0x80"
+		     : "=a"(ret)
+		     : "a"(54), "b"(door), "c"(command), "d"(arg)
+		     : "memory", "r8", "r9", "r10", "r11");
 	return (int)ret;
 }
 
@@ -207,19 +218,22 @@ static void device32(pid_t pid)
 		struct memory_limitation process, back;
 		struct so2_get get;
 		__s32 pid, count;
-	} *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	} *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT,
+		      -1, 0);
 
 	if (subject_finish(subject_start(has_32bit))) {
 		ok(true, "32-bit programs # SKIP not on this kernel");
 		return;
 	}
-	low->process = (struct memory_limitation){ .pid = pid, .memory_limit = 5000 * MIB };
+	low->process = (struct memory_limitation){.pid = pid, .memory_limit = 5000 * MIB};
 	ok(!ioctl32(SO2_IOC_ADD, &low->process), "32-bit add");
-	low->get = (struct so2_get){ (uintptr_t)&low->back, 1, (uintptr_t)&low->count };
+	low->get = (struct so2_get){(uintptr_t)&low->back, 1, (uintptr_t)&low->count};
 	ok(!ioctl32(SO2_IOC_GET, &low->get) && low->count == 1 && low->back.pid == pid &&
-	   low->back.memory_limit == 5000 * MIB, "32-bit get: the same layout");
+		   low->back.memory_limit == 5000 * MIB,
+	   "32-bit get: the same layout");
 	low->process.memory_limit = 6000 * MIB;
-	ok(!ioctl32(SO2_IOC_UPDATE, &low->process) && listed_limit(pid) == 6000 * MIB, "32-bit update");
+	ok(!ioctl32(SO2_IOC_UPDATE, &low->process) && listed_limit(pid) == 6000 * MIB,
+	   "32-bit update");
 	ok(ioctl32(SO2_IOC_ADD, &low->process) == -SO2_ELISTED, "32-bit add again: listed");
 	low->pid = pid;
 	ok(!ioctl32(SO2_IOC_REMOVE, &low->pid), "32-bit remove");

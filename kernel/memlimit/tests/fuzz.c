@@ -13,10 +13,10 @@
 #include "tap.h"
 
 #define NOBODY 65534
-#define PAGE 4096
+#define PAGE   4096
 
 static unsigned long long state;
-static char *pages;	/* writable, readable, none, writable */
+static char *pages; /* writable, readable, none, writable */
 
 static unsigned long long any(void)
 {
@@ -29,8 +29,23 @@ static unsigned long long any(void)
 static uint64_t any_number(void)
 {
 	static const uint64_t edges[] = {
-		0, 1, 2, 31, 32, 33, 4095, 4096, INT_MAX, INT_MAX + 1ull, UINT_MAX, UINT_MAX + 1ull,
-		INT64_MAX, INT64_MAX + 1ull, UINT64_MAX, UINT64_MAX / 16, UINT64_MAX / 16 + 1,
+		0,
+		1,
+		2,
+		31,
+		32,
+		33,
+		4095,
+		4096,
+		INT_MAX,
+		INT_MAX + 1ull,
+		UINT_MAX,
+		UINT_MAX + 1ull,
+		INT64_MAX,
+		INT64_MAX + 1ull,
+		UINT64_MAX,
+		UINT64_MAX / 16,
+		UINT64_MAX / 16 + 1,
 	};
 
 	switch (any() % 4) {
@@ -48,8 +63,17 @@ static uint64_t any_number(void)
 static void *any_pointer(void)
 {
 	static const uint64_t bad[] = {
-		0, 1, 8, PAGE - 1, 0x7fffffffffff, 0x800000000000, 0xffff7fffffffffff,
-		0xffff888000000000, 0xffffffff81000000, UINT64_MAX - 15, UINT64_MAX,
+		0,
+		1,
+		8,
+		PAGE - 1,
+		0x7fffffffffff,
+		0x800000000000,
+		0xffff7fffffffffff,
+		0xffff888000000000,
+		0xffffffff81000000,
+		UINT64_MAX - 15,
+		UINT64_MAX,
 	};
 
 	switch (any() % 4) {
@@ -70,8 +94,9 @@ static pid_t any_pid(void)
 
 static long any_call(void)
 {
-	static const unsigned int commands[] = { SO2_IOC_ADD, SO2_IOC_GET, SO2_IOC_UPDATE, SO2_IOC_REMOVE };
-	uint64_t words[3] = { (uintptr_t)any_pointer(), any_number(), (uintptr_t)any_pointer() };
+	static const unsigned int commands[] = {SO2_IOC_ADD, SO2_IOC_GET, SO2_IOC_UPDATE,
+						SO2_IOC_REMOVE};
+	uint64_t words[3] = {(uintptr_t)any_pointer(), any_number(), (uintptr_t)any_pointer()};
 	unsigned int command;
 
 	switch (any() % (door_is_device() ? 6 : 4)) {

@@ -147,7 +147,7 @@ static int first_of_its_namespace(void)
 
 static void namespaces(void)
 {
-	struct clone_args args = { .flags = CLONE_NEWPID };
+	struct clone_args args = {.flags = CLONE_NEWPID};
 	struct memory_limitation list[10];
 	struct subject other = subject_start(subject_idle);
 	int count, status;
@@ -162,20 +162,23 @@ static void namespaces(void)
 		hear(proceed[0]);
 		_exit(first_of_its_namespace());
 	}
-	ok(!limit_add(child, 5000 * MIB), "the first process of a pid namespace is added from outside");
+	ok(!limit_add(child, 5000 * MIB),
+	   "the first process of a pid namespace is added from outside");
 	tell(proceed[1]);
 	close(ready[1]);
 	hear(ready[0]);
 	ok(!limit_get(list, 10, &count) && count == 3 && list[0].pid == outside &&
-	   list[1].pid == child && list[1].memory_limit == 6000 * MIB &&
-	   list[2].memory_limit == 3000 * MIB && list[2].pid != 2,
+		   list[1].pid == child && list[1].memory_limit == 6000 * MIB &&
+		   list[2].memory_limit == 3000 * MIB && list[2].pid != 2,
 	   "what it does inside has the outside's pids here");
-	ok(has_limits(child, 6000 * MIB, 6000 * MIB) && has_limits(list[2].pid, 3000 * MIB, 3000 * MIB),
+	ok(has_limits(child, 6000 * MIB, 6000 * MIB) &&
+		   has_limits(list[2].pid, 3000 * MIB, 3000 * MIB),
 	   "and those processes are the limited ones");
 	ok(!limit_remove(list[2].pid), "one that was added inside is removed from outside");
 	tell(proceed[1]);
 	waitpid(child, &status, 0);
-	ok(!status, "inside it sees its own, by its own pids, and no others (%d)", WEXITSTATUS(status));
+	ok(!status, "inside it sees its own, by its own pids, and no others (%d)",
+	   WEXITSTATUS(status));
 	ok(listed_count() == 1 && listed_limit(outside) == 4000 * MIB, "the rest is as it was");
 	limit_remove(outside);
 	subject_dismiss(other);

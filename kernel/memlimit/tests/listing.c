@@ -12,8 +12,8 @@
 #include "tap.h"
 
 #define LISTING "/proc/so2_memory_limits"
-#define GROUP 1234
-#define NOBODY 65534
+#define GROUP	1234
+#define NOBODY	65534
 
 static char *text;
 
@@ -42,14 +42,16 @@ static int reads(void)
 
 static int nobody_reads(void)
 {
-	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY))
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
 		return 10;
 	return reads();
 }
 
 static int group_reads(void)
 {
-	if (setgroups(0, NULL) || setresgid(GROUP, GROUP, GROUP) || setresuid(NOBODY, NOBODY, NOBODY))
+	if (setgroups(0, NULL) || setresgid(GROUP, GROUP, GROUP) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
 		return 10;
 	return reads();
 }
@@ -60,7 +62,8 @@ static void access_to_it(void)
 	int fd;
 
 	ok(!stat(LISTING, &st) && st.st_mode == (S_IFREG | 0440) && st.st_uid == 0 &&
-	   st.st_gid == GROUP, "0440, root, its group");
+		   st.st_gid == GROUP,
+	   "0440, root, its group");
 	ok(listing() && !strcmp(text, "[]\n"), "empty, it is an empty array");
 	ok(!subject_finish(subject_start(group_reads)), "a member of the group reads it");
 	ok(subject_finish(subject_start(nobody_reads)) == 1 << 8, "nobody does not");
@@ -98,8 +101,8 @@ static void values(void)
 	limit_update(subject.pid, 123456789012345677);
 	listing();
 	ok(listing_field(subject.pid, "limit") == 123456789012345677, "limit: to the byte");
-	ok(listing_field(subject.pid, "size") == size_of(subject.pid), "size: %llu bytes, as in statm",
-	   size_of(subject.pid));
+	ok(listing_field(subject.pid, "size") == size_of(subject.pid),
+	   "size: %llu bytes, as in statm", size_of(subject.pid));
 	set_at = listing_field(subject.pid, "set_at");
 	ok(set_at >= before && set_at <= now_ms(), "set_at: now");
 	ok(strstr(text, "\"set_by\":0}"), "set_by: root");
@@ -111,10 +114,12 @@ static void values(void)
 	listing();
 	set_at = listing_field(subject.pid, "set_at");
 	ok(set_at >= before && set_at > after && listing_field(subject.pid, "set_by") == NOBODY &&
-	   listing_field(subject.pid, "limit") == 6000 * MIB, "which is when and by whom it was set");
+		   listing_field(subject.pid, "limit") == 6000 * MIB,
+	   "which is when and by whom it was set");
 
 	limit_add(second.pid, MIB);
-	ok(listing() && process_find(text, subject.pid) < process_find(text, second.pid), "the oldest first");
+	ok(listing() && process_find(text, subject.pid) < process_find(text, second.pid),
+	   "the oldest first");
 	subject_dismiss(subject);
 	ok(listing() && !process_find(text, subject.pid) && process_find(text, second.pid),
 	   "one that exits is not there");
@@ -152,7 +157,8 @@ static void first_thread_gone(void)
 	if (write(subject.go, "", 1) != 1 || read(ready[0], &word, 1) != 1)
 		exit(1);
 	limit_add(subject.pid, 5000 * MIB);
-	ok(listing() && listing_field(subject.pid, "size") > MIB, "a process without its first thread has a size");
+	ok(listing() && listing_field(subject.pid, "size") > MIB,
+	   "a process without its first thread has a size");
 	subject_dismiss(subject);
 }
 

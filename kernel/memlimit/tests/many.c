@@ -6,9 +6,9 @@
 #include "subject.h"
 #include "tap.h"
 
-#define MOST 20000
+#define MOST	20000
 #define LISTING "/proc/so2_memory_limits"
-#define BOUND "/sys/module/so2_memlimit/parameters/max_entries"
+#define BOUND	"/sys/module/so2_memlimit/parameters/max_entries"
 
 static pid_t pids[MOST];
 static struct memory_limitation list[MOST + 1];
@@ -36,12 +36,13 @@ static void many(int count)
 	for (i = 0; i < born; i++)
 		failed += !!limit_add(pids[i], 3000 * MIB + i);
 	ok(!failed && listed_in_order(0, count), "%d entries, the oldest first", born);
-	ok(!limit_get(list, count - 1, &returned) && returned == count - 1, "a buffer for one less gets so many");
+	ok(!limit_get(list, count - 1, &returned) && returned == count - 1,
+	   "a buffer for one less gets so many");
 	text = document_read(LISTING);
 	for (at = text; at && (at = strstr(at, "{\"pid\":")); at++)
 		objects++;
-	ok(text && json_valid(text) && objects == count, "as JSON too: %d objects, %zu bytes", objects,
-	   text ? strlen(text) : 0);
+	ok(text && json_valid(text) && objects == count, "as JSON too: %d objects, %zu bytes",
+	   objects, text ? strlen(text) : 0);
 	free(text);
 	for (i = 0; i < born / 2; i++)
 		failed += !!limit_remove(pids[i]);
@@ -61,7 +62,7 @@ static bool set_bound(const char *value)
 
 static void bound(void)
 {
-	static const char * const bad[] = { "-1", "many", "4294967296" };
+	static const char *const bad[] = {"-1", "many", "4294967296"};
 	struct subject subjects[6];
 	int i, added = 0;
 	size_t each;

@@ -15,7 +15,7 @@ static pid_t listed;
 /* Neither a good nor a bad argument is looked at. */
 static int may_not_change(void)
 {
-	static const pid_t pids[] = { 0, -1, 1, 2, INT_MAX };
+	static const pid_t pids[] = {0, -1, 1, 2, INT_MAX};
 	struct memory_limitation one;
 	void *volatile nowhere = (void *)8;
 	int count = 0;
@@ -59,8 +59,8 @@ static int nobody(void)
 
 static bool capabilities(unsigned int low)
 {
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct data[2] = { { low, low, 0 }, { 0, 0, 0 } };
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2] = {{low, low, 0}, {0, 0, 0}};
 
 	return !syscall(SYS_capset, &header, data);
 }
@@ -110,12 +110,14 @@ int main(void)
 	listed = subject.pid;
 	ok(!limit_add(listed, 5000 * MIB), "root adds");
 	ok(!subject_finish(subject_start(nobody)), "nobody reads and changes nothing: EPERM first");
-	ok(!subject_finish(subject_start(root_without_capability)), "nor does root without CAP_SYS_ADMIN");
+	ok(!subject_finish(subject_start(root_without_capability)),
+	   "nor does root without CAP_SYS_ADMIN");
 	ok(!subject_finish(subject_start(namespace_root)), "nor does root of a user namespace");
 	ok(!subject_finish(subject_start(namespace_root_over_its_own)),
 	   "nor does it in a pid namespace of its own, where the list shows it nothing");
 	ok(listed_limit(listed) == 5000 * MIB && listed_count() == 1, "the list is as it was");
-	ok(!subject_finish(subject_start(nobody_with_capability)), "nobody with CAP_SYS_ADMIN updates");
+	ok(!subject_finish(subject_start(nobody_with_capability)),
+	   "nobody with CAP_SYS_ADMIN updates");
 	ok(!limit_remove(listed), "root removes");
 	subject_dismiss(subject);
 	return tap_end();

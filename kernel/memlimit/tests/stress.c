@@ -15,14 +15,14 @@
 #include "subject.h"
 #include "tap.h"
 
-#define MODULE "so2_memlimit"
-#define LISTING "/proc/so2_memory_limits"
+#define MODULE	  "so2_memlimit"
+#define LISTING	  "/proc/so2_memory_limits"
 #define SURVIVORS 12
-#define PARENTS 4
-#define CHILDREN 5	/* of each parent, at once */
-#define TARGETS (SURVIVORS + PARENTS * CHILDREN)
-#define CALLERS 6
-#define READERS 2
+#define PARENTS	  4
+#define CHILDREN  5 /* of each parent, at once */
+#define TARGETS	  (SURVIVORS + PARENTS * CHILDREN)
+#define CALLERS	  6
+#define READERS	  2
 
 static struct shared {
 	_Atomic pid_t targets[TARGETS];
@@ -31,7 +31,7 @@ static struct shared {
 } *shared;
 
 static bool through_module;
-static atomic_bool unloading;	/* the callers open the device, but not for long */
+static atomic_bool unloading; /* the callers open the device, but not for long */
 static atomic_long calls[4], wrong, documents, broken, loads, not_restored;
 
 static struct subject survivors[SURVIVORS];
@@ -170,25 +170,29 @@ static void parent(_Atomic pid_t *slots, unsigned int seed)
 /* The module may be gone and come back, so the device is opened for each call. */
 static long call(int fd, int which, pid_t pid, uint64_t limit)
 {
-	struct memory_limitation list[TARGETS], process = { .pid = pid, .memory_limit = limit };
+	struct memory_limitation list[TARGETS], process = {.pid = pid, .memory_limit = limit};
 	__s32 nr = pid, count;
-	struct so2_get get = { (uintptr_t)list, TARGETS, (uintptr_t)&count };
+	struct so2_get get = {(uintptr_t)list, TARGETS, (uintptr_t)&count};
 
 	switch (which) {
 	case 0:
-		return fd < 0 ? limit_add(pid, limit) : door_result(ioctl(fd, SO2_IOC_ADD, &process));
+		return fd < 0 ? limit_add(pid, limit)
+			      : door_result(ioctl(fd, SO2_IOC_ADD, &process));
 	case 1:
-		return fd < 0 ? limit_update(pid, limit) : door_result(ioctl(fd, SO2_IOC_UPDATE, &process));
+		return fd < 0 ? limit_update(pid, limit)
+			      : door_result(ioctl(fd, SO2_IOC_UPDATE, &process));
 	case 2:
 		return fd < 0 ? limit_remove(pid) : door_result(ioctl(fd, SO2_IOC_REMOVE, &nr));
 	}
-	return fd < 0 ? limit_get(list, TARGETS, &count) : door_result(ioctl(fd, SO2_IOC_GET, &get));
+	return fd < 0 ? limit_get(list, TARGETS, &count)
+		      : door_result(ioctl(fd, SO2_IOC_GET, &get));
 }
 
 static bool expected(long result, int which)
 {
-	return !result || (which < 2 && result == -ESRCH) || (which == 0 && result == -SO2_ELISTED) ||
-		((which == 1 || which == 2) && result == -SO2_ENOTLISTED);
+	return !result || (which < 2 && result == -ESRCH) ||
+	       (which == 0 && result == -SO2_ELISTED) ||
+	       ((which == 1 || which == 2) && result == -SO2_ENOTLISTED);
 }
 
 static void *caller(void *number)
@@ -255,7 +259,7 @@ static void *loader(void *unused)
 		usleep(50000);
 		unloading = true;
 		while (unload(MODULE) && !shared->stop)
-			usleep(100);	/* somebody has the device open */
+			usleep(100); /* somebody has the device open */
 		not_restored += !access(SO2_DEVICE, F_OK) ? 0 : survivors_not_restored();
 		loads += !load(MODULE, "");
 		unloading = false;
@@ -266,7 +270,8 @@ static void *loader(void *unused)
 /* A slow machine gets more time for it. */
 static bool all_happened(void)
 {
-	return calls[0] && calls[1] && calls[2] && calls[3] && documents && (loads || !through_module);
+	return calls[0] && calls[1] && calls[2] && calls[3] && documents &&
+	       (loads || !through_module);
 }
 
 static void run(int seconds)
@@ -310,12 +315,13 @@ int main(int argc, char **argv)
 		return 2;
 	if (!strcmp(argv[1], "life"))
 		live(9);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	through_module = syscall(SO2_NR_ADD, 0, 0) && errno == ENOSYS;
 	if (through_module && load(MODULE, ""))
 		return 2;
 	for (i = 0; i < SURVIVORS; i++) {
-		struct rlimit own = { own_soft(i), own_hard(i) };
+		struct rlimit own = {own_soft(i), own_hard(i)};
 
 		survivors[i] = subject_start(takes);
 		prlimit(survivors[i].pid, RLIMIT_AS, &own, NULL);
@@ -332,11 +338,13 @@ int main(int argc, char **argv)
 	ok(!failed && listed_count() == 0, "the list is empty in the end");
 	ok(!survivors_not_restored(), "the survivors have what they had");
 	if (through_module) {
-		ok(loads && !not_restored, "and had so each of the %ld times the module was gone", loads);
+		ok(loads && !not_restored, "and had so each of the %ld times the module was gone",
+		   loads);
 		for (i = 0; i < SURVIVORS; i++)
 			limit_add(survivors[i].pid, MIB);
 		close(door);
-		ok(!unload(MODULE) && !survivors_not_restored(), "and have it after the last unload");
+		ok(!unload(MODULE) && !survivors_not_restored(),
+		   "and have it after the last unload");
 	}
 	for (i = 0; i < SURVIVORS; i++)
 		failed += !!subject_finish(survivors[i]);

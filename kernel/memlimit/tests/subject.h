@@ -29,7 +29,7 @@ __attribute__((unused)) static struct subject subject_start(int (*body)(void))
 	if (!subject.pid) {
 		close(go[1]);
 		if (read(go[0], &word, 1) != 1)
-			_exit(100);	/* dismissed */
+			_exit(100); /* dismissed */
 		_exit(body());
 	}
 	close(go[0]);

@@ -8,8 +8,8 @@
 #include "subject.h"
 #include "tap.h"
 
-#define MODULE "so2_memlimit"
-#define LISTING "/proc/so2_memory_limits"
+#define MODULE	 "so2_memlimit"
+#define LISTING	 "/proc/so2_memory_limits"
 #define SUBJECTS 40
 
 static struct subject subjects[SUBJECTS];
@@ -29,7 +29,7 @@ static void leave_the_door(void)
 
 static void parameters(void)
 {
-	static const char * const bad[] = {
+	static const char *const bad[] = {
 		"gid=-1", "gid=4294967295", "gid=staff", "max_entries=-1", "max_entries=many",
 	};
 	struct stat st;
@@ -45,12 +45,14 @@ static void parameters(void)
 		ok(access(SO2_DEVICE, F_OK) && access(LISTING, F_OK), "and leaves nothing");
 	}
 	ok(!load(MODULE, "gid=77 max_entries=2"), "a group and a bound");
-	ok(!stat(LISTING, &st) && st.st_mode == (S_IFREG | 0440) && st.st_gid == 77, "0440, that group");
+	ok(!stat(LISTING, &st) && st.st_mode == (S_IFREG | 0440) && st.st_gid == 77,
+	   "0440, that group");
 	ok(!stat(SO2_DEVICE, &st) && st.st_mode == (S_IFCHR | 0666), "a device for everybody");
 	ok(load(MODULE, "") == EEXIST, "loaded twice: EEXIST");
 	door_open();
 	ok(!limit_add(subjects[0].pid, MIB) && !limit_add(subjects[1].pid, MIB) &&
-	   limit_add(subjects[2].pid, MIB) == -ENOMEM, "the bound holds");
+		   limit_add(subjects[2].pid, MIB) == -ENOMEM,
+	   "the bound holds");
 	leave_the_door();
 	ok(!unload(MODULE), "unloads");
 }
@@ -64,14 +66,15 @@ static void everybody(void)
 	door_open();
 	ok(listed_count() == 0, "the list is empty");
 	for (i = 0; i < SUBJECTS; i++) {
-		struct rlimit own = { (1000 + i) * MIB, i % 2 ? RLIM_INFINITY : (9000 + i) * MIB };
+		struct rlimit own = {(1000 + i) * MIB, i % 2 ? RLIM_INFINITY : (9000 + i) * MIB};
 
 		prlimit(subjects[i].pid, RLIMIT_AS, &own, NULL);
 		failed += !!limit_add(subjects[i].pid, (1 + i) * MIB);
 		failed += !has_limits(subjects[i].pid, (1 + i) * MIB, (1 + i) * MIB);
 	}
 	ok(!failed, "%d processes are limited", SUBJECTS);
-	ok(unload(MODULE) == EWOULDBLOCK && listed_count() == SUBJECTS, "in use, it does not unload");
+	ok(unload(MODULE) == EWOULDBLOCK && listed_count() == SUBJECTS,
+	   "in use, it does not unload");
 	leave_the_door();
 	fd = open(LISTING, O_RDONLY);
 	held = document_read_fd(fd, 1);

@@ -10,8 +10,8 @@ SYSCALL_DEFINE2(so2_add_memory_limit, pid_t, pid, size_t, limit)
 	return so2_add(pid, limit);
 }
 
-SYSCALL_DEFINE3(so2_get_memory_limits, struct memory_limitation __user *, processes,
-		size_t, max_entries, int __user *, processes_returned)
+SYSCALL_DEFINE3(so2_get_memory_limits, struct memory_limitation __user *, processes, size_t,
+		max_entries, int __user *, processes_returned)
 {
 	return so2_get(processes, max_entries, processes_returned);
 }
