@@ -53,7 +53,8 @@ class Listing(Generic[K]):
     ) -> dict[K, Listed]:
         """Take one tick's groups; `deserving` are those that should be listed, the first most."""
         first = [key for key in dict.fromkeys(deserving) if key != self._other][:places]
-        stay = [key for key in self._cpu_ns if key in usages and key not in set(first)]
+        chosen = set(first)
+        stay = [key for key in self._cpu_ns if key in usages and key not in chosen]
         # Who was deserving last stands last.
         kept = stay[max(0, len(stay) - (places - len(first))) :]
         self._cpu_ns = {key: self._cpu_ns.get(key, 0) for key in [*kept, *reversed(first)]}
