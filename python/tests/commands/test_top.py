@@ -31,6 +31,8 @@ class Terminal:
         self._theirs = theirs
         self.process = subprocess.Popen(
             [
+                # A shell's background job ignores SIGINT, and so would what these tests start.
+                *("env", "--default-signal=INT"),
                 *(sys.executable, "-c", "from so1.cli import main; main()"),
                 *("--config", str(config), "top", *options),
             ],
