@@ -32,7 +32,8 @@ lint: setup-tests ## Lint everything
 test-fast: lint ## What needs no VM and no Docker Engine
 	@pytest -q -m "not engine and not vm" python/tests tests
 
-test: test-fast test-engine test-kernel test-molecule ## Everything: lint, unit, Docker Engine, kernels, a VM
+test: test-fast test-engine ## Everything: lint, unit, Docker Engine, kernels, a VM
+	@$(MAKE) --no-print-directory -j2 test-kernel test-molecule # each keeps about one core busy
 
 test-engine: setup-tests ## The daemon and Grafana's role against a Docker Engine of its own (root)
 	@$(ROOT) pytest -q -m engine python/tests tests
