@@ -28,6 +28,10 @@ UNITS = {
 ENOUGH = 1000
 """The goals hold from this many processes on."""
 FLAT = 1.25
+CALM = 0.5
+"""Load per CPU above which somebody else was at work on the machine beneath."""
+FEW = 5
+"""Rounds or ticks below which the quartiles say little."""
 RSS_MIB = 45
 
 
@@ -158,7 +162,7 @@ def _plot(figures: list[Any], path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "so1"
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
     at = [f["processes"] for f in figures]
     order = sorted(METHODS, key=lambda m: -statistics.median(figures[-1]["seconds"][m]))
     for method in order:
@@ -175,10 +179,24 @@ def _plot(figures: list[Any], path: Path) -> None:
             linestyle="--" if method == "bpf" else "-",
         )
     axes.set(xscale="log", yscale="log", xlabel="processes on the host", ylabel="milliseconds")
+    axes.set_xticks(at, [f"{count:,}" for count in at])
+    axes.set_xticks([], minor=True)
     axes.set_title("Learning of all processes once: median, and quartiles")
     axes.grid(visible=True, which="both", alpha=0.25)
-    axes.legend(loc="upper left", fontsize="small")
+    figure.legend(loc="outside right center", fontsize="small")
     figure.savefig(path, metadata={"Date": None})
+
+
+def _warning(load: float, rounds: int, ticks: int) -> str:
+    reasons = []
+    if load > CALM:
+        reasons.append(f"others were at work on the machine beneath (load per CPU {load:.1f})")
+    if min(rounds, ticks) < FEW:
+        reasons.append(f"it had {rounds} rounds and {ticks} ticks only")
+    if not reasons:
+        return ""
+    why = ", and\n".join(reasons)
+    return f"\n**To be run again on a calm machine:**\n{why}.\n"
 
 
 def write(raw: dict[str, Any], docs: Path) -> None:
@@ -194,12 +212,15 @@ def write(raw: dict[str, Any], docs: Path) -> None:
         "load beneath, per CPU, when it began": f"{raw['load']:.2f}",
     }
     packages = host["packages"]
+    rounds = len(figures[0]["seconds"]["sysinfo"])
+    ticks = len(figures[0]["tick"]["cpu_ms"]["daemon"])
     page = string.Template((Path(__file__).parent / "page.md").read_text())
     text = page.substitute(
         machine=_table(["", ""], [[key, str(value)] for key, value in machine.items()]),
         goals=_goals(figures),
-        rounds=len(figures[0]["seconds"]["sysinfo"]),
-        ticks=len(figures[0]["tick"]["cpu_ms"]["daemon"]),
+        warning=_warning(raw["load"], rounds, ticks),
+        rounds=rounds,
+        ticks=ticks,
         psutil=host["psutil"],
         procps=packages["procps"],
         process_exporter=packages["prometheus-process-exporter"],

@@ -25,8 +25,6 @@ NEEDED = {
     "/usr/include/bpf/bpf_helpers.h": "libbpf-dev",
     "/usr/bin/gcc": "gcc",
 }
-CALM = 0.5
-"""Load per CPU above which somebody else is at work."""
 
 
 def say(text: str) -> None:
@@ -101,14 +99,8 @@ def build(btf: bytes) -> Path:
     return programs
 
 
-def measure(options: argparse.Namespace) -> dict[str, object]:
-    """Measure; the raw figures."""
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    if load > CALM:
-        say(f"others are at work here (load per CPU {load:.1f}): the ratios will spread")
-    lab = Lab(options.port)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    (CACHE / "ansible.log").write_text("")
+def on_machine(lab: Lab, options: argparse.Namespace) -> dict[str, object]:
+    """Set the machine up, and measure on it."""
     lab.call("up")
     say(f"setting it up (about six minutes when emulated); log: {CACHE / 'ansible.log'}")
     lab.play("lab/prepare.yml")
@@ -121,12 +113,26 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         *("--rounds", str(options.rounds), "--ticks", str(options.ticks)),
     )
     figures: dict[str, object] = json.loads(answer)
+    return figures
+
+
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Measure; the raw figures."""
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    if load > report.CALM:
+        say(f"others are at work here (load per CPU {load:.1f}): the ratios will spread")
+    lab = Lab(options.port)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE / "ansible.log").write_text("")
+    try:
+        figures = on_machine(lab, options)
+    finally:
+        if not options.keep:
+            lab.call("down")
     figures["date"] = time.strftime("%Y-%m-%d")
     figures["load"] = load
     accelerator = CACHE.parent / "lab" / "accelerator"
     figures["accelerator"] = accelerator.read_text() if accelerator.exists() else "tcg"
-    if not options.keep:
-        lab.call("down")
     return figures
 
 
