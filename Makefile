@@ -44,5 +44,8 @@ test-kernel: setup-tests ## The modules on stock kernels and on a debug kernel
 test-molecule: setup-tests ## The whole bundle on a VM: from an empty host to an empty host
 	@molecule test
 
-.PHONY: help setup setup-tests up down lint test test-fast test-engine test-kernel test-molecule
+bench: setup ## Measure on a VM against BPF, psutil, ps and two exporters; writes docs/benchmark.md
+	@python3 bench/run.py
+
+.PHONY: help setup setup-tests up down lint test test-fast test-engine test-kernel test-molecule bench
 .DEFAULT_GOAL := help
