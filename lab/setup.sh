@@ -11,7 +11,7 @@ machine=(qemu-system-x86 qemu-utils mmdebstrap e2fsprogs openssh-client python3-
 tests=(
     make gcc libc6-dev sparse shellcheck git perl xz-utils
     linux-headers-cloud-amd64 linux-headers-6.12-cloud-amd64
-    busybox-static cpio zstd
+    busybox-static cpio zstd openssl iproute2
     bc bison flex libelf-dev libssl-dev
 )
 
@@ -56,7 +56,7 @@ venv() {
 # Servers that tests start themselves: unpacked, not installed, or they would run as services from then on.
 binaries() {
     local package at=$cache/binaries
-    for package in prometheus victoria-metrics; do
+    for package in prometheus victoria-metrics prometheus-node-exporter prometheus-process-exporter; do
         [ -e "$at/$package" ] && continue
         echo "setup: unpacking $package"
         mkdir -p "$at"
