@@ -198,3 +198,37 @@ class TestLive:
         with engine.paused(), pytest.raises(EngineError, match="did not answer within 1 s"):
             ours.running()
         assert ours.running() == []
+
+
+FIRST_USE = """
+import sys, threading
+import msgspec
+from so1.engine import _Looked
+
+sys.setswitchinterval(1e-6)
+raw = {
+    "Id": "a",
+    "Image": "b",
+    "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
+    "Config": {"Labels": {}},
+    "HostConfig": {"AutoRemove": False},
+}
+barrier = threading.Barrier(8)
+
+def look():
+    barrier.wait()
+    msgspec.convert(raw, _Looked)
+
+threads = [threading.Thread(target=look) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_answers_may_come_to_several_threads_at_once() -> None:
+    # Types that were not learnt before crash the process in about one run of five.
+    for _ in range(12):
+        done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")

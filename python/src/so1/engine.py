@@ -69,6 +69,11 @@ class _Looked(msgspec.Struct, frozen=True, rename="pascal"):
     mounts: list[_Mount] | None = None
 
 
+# msgspec learns a type when it is first used, and crashes where two threads are the first at once.
+for _type in (list[_Listed], _Looked):
+    msgspec.json.Decoder(_type)
+
+
 class Inspected(msgspec.Struct, frozen=True):
     """A container as it is now; `raw` is the whole of what the engine says about it."""
 
