@@ -1,21 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A summary of a period, through pandas; nothing but `so1 report` loads this."""
 
-import base64
 import html
-import io
 import sqlite3
 import time
 from collections.abc import Iterable
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 
 from so1.printable import printable
 
-_POINTS = 600
-"""How many points a line of a plot has at most; more could not be told apart."""
 _TOP_PROCESSES = 20
 _SECTIONS = {
     "host": (
@@ -95,11 +89,13 @@ class Summary:
 
     def page(self) -> str:
         """Give a web page that loads nothing from elsewhere."""
+        from so1.plot import plot  # noqa: PLC0415 - heavy, and tables do without
+
         span = f"{_moment(self.since)} to {_moment(round(time.time() * 1000))}"
         parts = [
             '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>SO1</title>',
             f"<style>{_STYLE}</style></head><body><h1>SO1</h1><p>{span}</p>",
-            f'<img alt="RAM, CPU, containers and processes over time" src="{self._plot()}">',
+            f'<img alt="RAM, CPU, containers and processes over time" src="{plot(self._ticks)}">',
         ]
         for name, frame in self.sections.items():
             if not frame.empty:
@@ -111,29 +107,6 @@ class Summary:
             " the ticks in which something ran.</p></body></html>"
         )
         return "\n".join(parts)
-
-    def _plot(self) -> str:
-        # Every n-th tick is enough for the eye.
-        shown = self._ticks.iloc[:: max(1, len(self._ticks) // _POINTS)]
-        moments = pd.to_datetime(shown["timestamp"], unit="ms", utc=True)
-        figure = Figure(figsize=(10, 8), layout="constrained")
-        axes = figure.subplots(4, 1, sharex=True)
-        lines = {
-            "ram": "RAM used, MiB",
-            "cpu": "CPU, %",
-            "containers": "Containers",
-            "processes": "Processes",
-        }
-        for axis, (column, title) in zip(axes, lines.items(), strict=True):
-            axis.plot(moments, shown[column].astype(float), linewidth=1, color="#2f6fb5")
-            axis.set_title(title, loc="left", fontsize=10)
-            axis.set_ylim(bottom=0)
-            axis.grid(alpha=0.3)
-        image = io.BytesIO()
-        # Fixed salt and no date: the same data give the same page.
-        with mpl.rc_context({"svg.hashsalt": "so1"}):
-            figure.savefig(image, format="svg", metadata={"Date": None})
-        return "data:image/svg+xml;base64," + base64.b64encode(image.getvalue()).decode()
 
 
 def _frame(connection: sqlite3.Connection, query: str, values: dict[str, int]) -> pd.DataFrame:
