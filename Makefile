@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 export SO1_CACHE ?= $(CURDIR)/.cache
 export PATH := $(CURDIR)/$(VENV)/bin:$(SO1_CACHE)/binaries/usr/bin:$(PATH)
-# dockerd needs root.
+# dockerd needs root, and so do mounts.
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env PATH="$$PATH")
 
 help: ## Show what can be made
@@ -29,14 +29,14 @@ down: ## Remove the lab VM
 lint: setup-tests ## Lint everything
 	@lab/lint.sh
 
-test-fast: lint ## What needs no VM and no Docker Engine
-	@pytest -q -m "not engine and not vm" python/tests tests
+test-fast: lint ## What needs no VM, no Docker Engine and no root
+	@pytest -q -m "not engine and not root" python/tests tests
 
 test: test-fast test-engine ## Everything: lint, unit, Docker Engine, kernels, a VM
 	@$(MAKE) --no-print-directory -j2 test-kernel test-molecule # each keeps about one core busy
 
-test-engine: setup-tests ## The daemon and Grafana's role against a Docker Engine of its own (root)
-	@$(ROOT) pytest -q -m engine python/tests tests
+test-engine: setup-tests ## What needs root: a Docker Engine of its own, small disks, other users
+	@$(ROOT) pytest -q -m "engine or root" python/tests tests
 
 test-kernel: setup-tests ## The modules on stock kernels and on a debug kernel
 	@$(MAKE) --no-print-directory -C kernel/tests test

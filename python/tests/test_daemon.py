@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sqlite3
@@ -334,7 +333,7 @@ def test_a_database_that_another_holds(setup: Setup) -> None:
     assert [outcome for outcome, _ in setup.details("database")] == ["failed", "done"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.root  # only root can mount a small disk
 def test_a_full_disk(setup: Setup, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What becomes of an engine that is not there, slow, or no engine at all."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -88,7 +87,7 @@ def test_not_an_engine(tmp_path: Path, answer: bytes) -> None:
         assert host in fails(host)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.root  # only root can become another user
 def test_not_allowed(tmp_path: Path) -> None:
     with server(tmp_path / "s", None) as host:
         (tmp_path / "s").chmod(0o600)
@@ -125,7 +124,6 @@ def test_an_image_is_pulled_by_one_tag(image: str, parts: tuple[str, str]) -> No
 
 
 @pytest.mark.engine
-@pytest.mark.skipif(os.geteuid() != 0, reason="starts a Docker Engine, which takes root")
 class TestLive:
     """Against a Docker Engine that the run starts itself."""
 

@@ -13,11 +13,6 @@ sys.path.insert(0, str(REPOSITORY / "grafana"))
 from bench import history  # noqa: E402 - after the path
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known where these tests are run alone."""
-    config.addinivalue_line("markers", "engine: starts a Docker Engine of its own")
-
-
 @pytest.fixture(scope="session")
 def now() -> int:
     """Epoch milliseconds at which both databases end."""

@@ -60,9 +60,8 @@ def role(name: str, part: str) -> dict[str, Any]:
     return {"include_role": {"name": name, "tasks_from": part}}
 
 
+@pytest.mark.root  # files of root's are written
 def test_what_is_configured_gets_there(play: Play, tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("files of root's are written, which takes root")
     folder = tmp_path / "so1/prometheus"
     monitored = {
         "observer": OPEN,

@@ -222,7 +222,7 @@ static void device32(pid_t pid)
 		      -1, 0);
 
 	if (subject_finish(subject_start(has_32bit))) {
-		ok(true, "32-bit programs # SKIP not on this kernel");
+		ok(true, "32-bit programs # SKIP the kernel has no CONFIG_IA32_EMULATION");
 		return;
 	}
 	low->process = (struct memory_limitation){.pid = pid, .memory_limit = 5000 * MIB};

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 import json
-import os
 import subprocess
 import sys
 import time
@@ -135,7 +134,7 @@ def test_a_file_that_is_no_database(so1: Callable[..., Result], store: Path) -> 
     assert "not a database" in result.output
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.root  # only root can become another user
 def test_another_user_is_told_what_may_not_be_seen(tmp_path: Path, store: Path) -> None:
     fill(store, 0)
     (store.parent / "metrics.db.lock").touch(mode=0o600)

@@ -135,7 +135,7 @@ def test_what_cannot_be_served_is_said(
 
 def test_ipv6(serve: Serve, port: int) -> None:
     if not Path("/proc/net/if_inet6").read_text():
-        pytest.skip("this host has no IPv6")
+        pytest.skip("this host has no IPv6: /proc/net/if_inet6 is empty")
     serve(address="::1")
     with socket.create_connection(("::1", port), timeout=30) as connection:
         connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")

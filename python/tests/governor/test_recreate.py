@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command line against what the engine may say; test_live.py runs it."""
 
-import os
 import shlex
 import subprocess
 from typing import Any
@@ -170,7 +169,6 @@ def test_an_image_that_is_gone_is_told() -> None:
     assert "its image is gone" in command(described(), None).notes
 
 
-@pytest.mark.skipif(not os.access("/bin/bash", os.X_OK), reason="no bash")
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), max_size=5))
 def test_any_word_comes_through_the_shell_whole_and_on_one_line(given_words: list[str]) -> None:
     line = " ".join(map(quote, given_words))

@@ -2,7 +2,6 @@
 """A disk that runs full and is given room again."""
 
 import contextlib
-import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 from so1.store.database import Database, open_reader
 from tests.store.ticks import tick
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+pytestmark = pytest.mark.root  # only root can mount a small disk
 
 
 @pytest.fixture

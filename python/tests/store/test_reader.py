@@ -62,7 +62,7 @@ while not stop:
 database.close()
 """
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+pytestmark = pytest.mark.root  # only root can be two users
 
 
 @pytest.fixture
