@@ -212,22 +212,33 @@ static int so2_insert(struct so2_entry *entry)
 	return ret;
 }
 
-int so2_add(pid_t nr, u64 limit)
+/* What add and update check, in the order that the protocol states; *@pid comes with a reference. */
+static int so2_get_target(pid_t nr, u64 limit, struct pid **pid)
 {
-	struct so2_entry *entry = NULL;
-	struct pid *pid;
 	int ret;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (nr <= 0 || !limit)
 		return -EINVAL;
-	pid = find_get_pid(nr);
-	if (!pid)
+	*pid = find_get_pid(nr);
+	if (!*pid)
 		return -ESRCH;
-	ret = so2_check(pid);
+	ret = so2_check(*pid);
 	if (ret)
-		goto out;
+		put_pid(*pid);
+	return ret;
+}
+
+int so2_add(pid_t nr, u64 limit)
+{
+	struct so2_entry *entry = NULL;
+	struct pid *pid;
+	int ret;
+
+	ret = so2_get_target(nr, limit, &pid);
+	if (ret)
+		return ret;
 	ret = -SO2_ELISTED;
 	if (so2_is_listed(pid))
 		goto out;
@@ -253,16 +264,9 @@ int so2_update(pid_t nr, u64 limit)
 	struct pid *pid;
 	int ret;
 
-	if (!capable(CAP_SYS_ADMIN))
-		return -EPERM;
-	if (nr <= 0 || !limit)
-		return -EINVAL;
-	pid = find_get_pid(nr);
-	if (!pid)
-		return -ESRCH;
-	ret = so2_check(pid);
+	ret = so2_get_target(nr, limit, &pid);
 	if (ret)
-		goto out;
+		return ret;
 	ret = -SO2_ENOTLISTED;
 	spin_lock(&so2_lock);
 	entry = so2_find(pid);
@@ -271,7 +275,6 @@ int so2_update(pid_t nr, u64 limit)
 		ret = so2_change(entry, so2_again);
 	}
 	spin_unlock(&so2_lock);
-out:
 	put_pid(pid);
 	return ret;
 }
