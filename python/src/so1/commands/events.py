@@ -43,14 +43,7 @@ def _cells(event: dict[str, object]) -> tuple[object, ...]:
 
 
 @click.command()
-@click.option(
-    "--since",
-    callback=period.seconds,
-    default="24h",
-    show_default=True,
-    metavar="PERIOD",
-    help="How far back: a number and s, m, h, d or w.",
-)
+@period.since
 @click.option(
     "--limit",
     type=click.IntRange(min=0),

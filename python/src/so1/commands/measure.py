@@ -13,19 +13,28 @@ from so1.model import Process, Snapshot
 
 Percent = Callable[[Process], float]
 
+over = click.option(
+    "--over",
+    type=click.FloatRange(min=0, max=3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Measure CPU over so long; 0 answers at once, with the average of each process's life.",
+)
 
-def take(settled: Config, over: float) -> tuple[Snapshot, Percent]:
+
+def take(settled: Config, seconds: float) -> tuple[Snapshot, Percent]:
     """Take a snapshot with what CPU each process used over so many seconds.
 
     0 takes no time and gives the average of each process's life. Raises click.ClickException where
     there is no snapshot.
     """
     snapshot = one(settled)
-    if not over:
+    if not seconds:
         return snapshot, lambda process: float(process.cpu)
     interval = Interval()
     interval.advance(snapshot)
-    time.sleep(over)
+    time.sleep(seconds)
     snapshot = one(settled)
     interval.advance(snapshot)
     return snapshot, interval.percent

@@ -56,14 +56,7 @@ def _row(verdict: Verdict, planned: Plan, against: dict[str, str]) -> dict[str, 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@click.option(
-    "--over",
-    type=click.FloatRange(min=0, max=3600),
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Measure CPU over so long; 0 answers at once, with the average of each process's life.",
-)
+@measure.over
 @click.pass_obj
 def command(path: Path, over: float, *, as_json: bool) -> None:
     """Show what the governor would do now and why; nothing is changed.

@@ -25,14 +25,7 @@ def _print(summary: "Summary") -> None:
 
 
 @click.command()
-@click.option(
-    "--since",
-    callback=period.seconds,
-    default="24h",
-    show_default=True,
-    metavar="PERIOD",
-    help="How far back: a number and s, m, h, d or w.",
-)
+@period.since
 @click.option(
     "--format",
     "layout",

@@ -51,14 +51,7 @@ def _containers(snapshot: Snapshot, percent: Percent, sort: str) -> list[dict[st
     "--top", type=click.IntRange(min=0), default=20, show_default=True, help="How many; 0 for all."
 )
 @click.option("--containers", is_flag=True, help="Show containers instead of processes.")
-@click.option(
-    "--over",
-    type=click.FloatRange(min=0, max=3600),
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Measure CPU over so long; 0 answers at once, with the average of each process's life.",
-)
+@measure.over
 @click.pass_obj
 def command(
     path: Path, sort: str, top: int, over: float, *, as_json: bool, containers: bool
