@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The fleet's dashboard is what the SDK builds, and everything a wall needs is in it."""
+"""What the fleet's dashboard asks of Prometheus; what all dashboards share is in tests/grafana."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,39 +22,9 @@ def dashboard() -> dict[str, Any]:
     return found
 
 
-def test_the_committed_one_is_the_built_one(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "generator", tmp_path],
-        cwd=GRAFANA,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        check=True,
-        timeout=60,
-    )
-    assert (tmp_path / "fleet.json").read_text() == FILE.read_text(), (
-        "fleet.json is out of date: run `python -m generator` in grafana/"
-    )
-
-
-def test_every_panel_says_what_it_shows(dashboard: dict[str, Any]) -> None:
+def test_its_panels_are_told_apart_by_title(dashboard: dict[str, Any]) -> None:
     assert dashboard["uid"] == "so1-fleet"
     assert len({panel["title"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
-    for panel in dashboard["panels"]:
-        defaults = panel["fieldConfig"]["defaults"]
-        assert panel["description"].endswith("."), panel["title"]
-        assert defaults["unit"], panel["title"]
-        assert defaults["thresholds"]["steps"], panel["title"]
-        assert len(defaults["noValue"]) > len("No data"), panel["title"]
-
-
-def test_panels_do_not_overlap_and_leave_no_gap(dashboard: dict[str, Any]) -> None:
-    cells: set[tuple[int, int]] = set()
-    for panel in dashboard["panels"]:
-        at = panel["gridPos"]
-        columns, rows = range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])
-        own = {(x, y) for x in columns for y in rows}
-        assert not own & cells, panel["title"]
-        cells |= own
-    assert len(cells) == 24 * (max(y for _, y in cells) + 1)
 
 
 def test_the_datasource_is_the_variable_everywhere(dashboard: dict[str, Any]) -> None:
