@@ -31,7 +31,7 @@ FLAT = 1.25
 CALM = 0.5
 """Load per CPU above which somebody else was at work on the machine beneath."""
 FEW = 5
-"""Rounds or ticks below which the quartiles say little."""
+"""Rounds or minutes below which the quartiles say little."""
 RSS_MIB = 45
 
 
@@ -139,7 +139,7 @@ def _ticks(figures: list[Any]) -> dict[str, str]:
     ]
     cpu.append(
         [
-            "the Docker Engine, for a tick's request",
+            "the Docker Engine, for that minute's request",
             *(_shown(spread(t["engine_ms"])) for t in ticks),
         ]
     )
@@ -187,12 +187,12 @@ def _plot(figures: list[Any], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def _warning(load: float, rounds: int, ticks: int) -> str:
+def _warning(load: float, rounds: int, minutes: int) -> str:
     reasons = []
     if load > CALM:
         reasons.append(f"others were at work on the machine beneath (load per CPU {load:.1f})")
-    if min(rounds, ticks) < FEW:
-        reasons.append(f"it had {rounds} rounds and {ticks} ticks only")
+    if min(rounds, minutes) < FEW:
+        reasons.append(f"it had {rounds} rounds and {minutes} minutes only")
     if not reasons:
         return ""
     why = ", and\n".join(reasons)
@@ -213,14 +213,14 @@ def write(raw: dict[str, Any], docs: Path) -> None:
     }
     packages = host["packages"]
     rounds = len(figures[0]["seconds"]["sysinfo"])
-    ticks = len(figures[0]["tick"]["cpu_ms"]["daemon"])
+    minutes = len(figures[0]["tick"]["cpu_ms"]["daemon"])
     page = string.Template((Path(__file__).parent / "page.md").read_text())
     text = page.substitute(
         machine=_table(["", ""], [[key, str(value)] for key, value in machine.items()]),
         goals=_goals(figures),
-        warning=_warning(raw["load"], rounds, ticks),
+        warning=_warning(raw["load"], rounds, minutes),
         rounds=rounds,
-        ticks=ticks,
+        minutes=minutes,
         psutil=host["psutil"],
         procps=packages["procps"],
         process_exporter=packages["prometheus-process-exporter"],

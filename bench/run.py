@@ -110,7 +110,7 @@ def on_machine(lab: Lab, options: argparse.Namespace) -> dict[str, object]:
     answer = lab.output(
         "/root/bench/measure.py",
         *("--processes", *map(str, options.processes)),
-        *("--rounds", str(options.rounds), "--ticks", str(options.ticks)),
+        *("--rounds", str(options.rounds), "--minutes", str(options.minutes)),
     )
     figures: dict[str, object] = json.loads(answer)
     return figures
@@ -140,9 +140,9 @@ def main() -> None:
     """Parse the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, nargs="+", default=[100, 1000, 5000])
-    parser.add_argument("--rounds", type=int, default=15, help="of reads (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=11, help="of reads (default: %(default)s)")
     parser.add_argument(
-        "--ticks", type=int, default=10, help="of the daemon (default: %(default)s)"
+        "--minutes", type=int, default=5, help="of the daemon (default: %(default)s)"
     )
     parser.add_argument(
         "--port", type=int, default=22322, help="loopback port of the machine's ssh"

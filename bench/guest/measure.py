@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, nargs="+", required=True)
     parser.add_argument("--rounds", type=int, required=True)
-    parser.add_argument("--ticks", type=int, required=True)
+    parser.add_argument("--minutes", type=int, required=True)
     options = parser.parse_args()
     figures: list[dict[str, object]] = []
     began = time.monotonic()
@@ -72,8 +72,8 @@ def main() -> None:
                     processes = walks.check(number)
                     _say(f"{number} processes more: {options.rounds} rounds of reads ...")
                     samples = walks.measure(options.rounds)
-                _say(f"{number} processes more: {options.ticks} ticks ...")
-                tick = ticks.measure(options.ticks)
+                _say(f"{number} processes more: {options.minutes} minutes of the daemon ...")
+                tick = ticks.measure(options.minutes)
             figures.append(
                 {"crowd": number, "processes": processes, "seconds": samples, "tick": tick}
             )

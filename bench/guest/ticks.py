@@ -31,6 +31,8 @@ PAGES = {
     "node_exporter": "http://127.0.0.1:9100/metrics",
 }
 TICK_SECONDS = 120
+TICKS = 3
+"""In one sample: a minute of the default interval, in which the daemon asks Docker once."""
 
 
 def _systemctl(*words: str) -> str:
@@ -101,7 +103,7 @@ def _bytes(database: sqlite3.Connection) -> int:
 
 
 def _engine_ms() -> float:
-    """CPU of the Docker Engine for the one request that a tick makes."""
+    """CPU of the Docker Engine for the one request that the daemon makes in a sample."""
     before = _cpu_ms("docker.service")
     for _ in range(REQUESTS):
         connection = http.client.HTTPConnection("localhost")
@@ -126,7 +128,10 @@ def _memory_kib() -> dict[str, int]:
 
 
 def measure(number: int) -> dict[str, object]:
-    """CPU milliseconds of each unit over each interval, in which each does its work once."""
+    """CPU milliseconds of each unit for doing its work once, for each of so many samples.
+
+    An exporter does it once in a sample, the daemon TICKS times, of which the mean is taken.
+    """
     database = sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True)
     for url in PAGES.values():
         _scrape(url)
@@ -141,7 +146,8 @@ def measure(number: int) -> dict[str, object]:
     for _ in range(number):
         for name, url in PAGES.items():
             sizes[name] = _scrape(url)
-        _next_tick(database)
+        for _ in range(TICKS):
+            _next_tick(database)
         now = {name: _cpu_ms(unit) for name, unit in UNITS.items()}
         # On a slow machine it ticked during a scrape, too.
         ticked = _ticks(database)

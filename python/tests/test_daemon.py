@@ -35,15 +35,17 @@ class Fake:
         self.listed: list[Container] | Exception = [WEB]
         self.events: list[Event] | Exception = []
         self.asked: list[list[ContainerUsage]] = []
+        self.lists = 0
         self.on_tick: Callable[[int], None] = lambda _: None
 
     def running(self) -> list[Container]:
-        self.on_tick(len(self.asked))
+        self.lists += 1
         if isinstance(self.listed, Exception):
             raise self.listed
         return self.listed
 
     def govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:  # noqa: ARG002
+        self.on_tick(len(self.asked))
         self.asked.append(usages)
         if isinstance(self.events, Exception):
             raise self.events
@@ -138,6 +140,7 @@ def test_docker_down_stops_neither_ticks_nor_attribution(
     setup.fake.listed = [WEB]
     daemon.tick()
     setup.fake.listed = RuntimeError("gone again")
+    setup.now += 61
     daemon.tick()
     assert setup.rows("SELECT container_count FROM metrics") == [(1,)] * 4
     assert setup.rows("SELECT container_name, class FROM container_totals ORDER BY id") == [
@@ -152,6 +155,32 @@ def test_docker_down_stops_neither_ticks_nor_attribution(
         ("failed", "Docker does not answer: gone again"),
     ]
     assert caplog.text.count("it is not there") == 1
+
+
+def test_docker_is_asked_when_containers_come_or_go_and_now_and_then(
+    setup: Setup, proc: Callable[..., Path]
+) -> None:
+    daemon = setup.daemon()
+
+    def asked(ticks: int = 2) -> int:
+        before = setup.fake.lists
+        for _ in range(ticks):
+            daemon.tick()
+        return setup.fake.lists - before
+
+    assert asked(3) == 1
+    setup.now += 61
+    assert asked(3) == 1
+    setup.now -= 3600  # the clock was set
+    assert asked(3) == 1
+    # One that Docker does not list (yet), and one of which the kernel sees nothing (yet).
+    proc([process(1), process(7)], [process(7, container_id="cd" * 32)])
+    assert asked() == 2
+    setup.fake.listed = [msgspec.structs.replace(WEB, id="cd" * 32)]
+    assert asked(3) == 1
+    setup.reloaded = [setup.config]
+    daemon._read_again()
+    assert asked(3) == 1
 
 
 def test_a_governor_that_fails_does_not_cost_the_tick(setup: Setup) -> None:

@@ -26,6 +26,8 @@ from so1.trouble import Troubles
 
 _log = logging.getLogger(__name__)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_LIST_SECONDS = 60
+"""How long Docker's list stands while the kernel sees just the containers that are in it."""
 _DAY_MS = 86_400_000
 _MIB = 1 << 20
 
@@ -92,6 +94,7 @@ class Daemon:
         self._troubles = Troubles(clock)
         self._source: str | None = None
         self._listed: list[Container] = []
+        self._listed_at: float | None = None
         psutil.cpu_percent()  # the first answer has nothing to compare with
 
     def run(self) -> None:
@@ -160,6 +163,7 @@ class Daemon:
                 _log.warning("store.path takes effect at the next start")
             self._config = config
             self._containers = self._make_containers(config)
+            self._listed_at = None
             self._serving = False  # on another address, or with another certificate
             logging.getLogger().setLevel(config.log_level.upper())
             self._troubles.happened("config", "done", "The configuration was reloaded.")
@@ -190,7 +194,7 @@ class Daemon:
             return
         now = self._clock()
         percent = self._interval.percent
-        listed, answered = self._list(snapshot)
+        listed, answered = self._list(snapshot, now)
         self._notifier.watchdog()
         usages = tick.usages(listed, snapshot.by_container, percent)
         events = self._govern(usages, now) if answered else []
@@ -281,18 +285,29 @@ class Daemon:
         self._troubles.over("limits", "The limited processes are known again.")
         return found
 
-    def _list(self, snapshot: Snapshot) -> tuple[list[Container], bool]:
+    def _list(self, snapshot: Snapshot, now: float) -> tuple[list[Container], bool]:
         """List the running containers, and whether Docker said so.
 
-        Where it does not answer, what it said last stands, as far as the snapshot bears it out.
+        What Docker tells of a container changes with little else than its start or its end, which
+        the kernel shows: it is asked when one came or went, and now and then. Where it does not
+        answer, what it said last stands, as far as the snapshot bears it out.
         """
+        if self._stands(snapshot, now):
+            return self._listed, True
+        self._listed_at = None
         try:
             self._listed = self._containers.running()
         except Exception as error:  # noqa: BLE001 - metrics go on, whatever Docker does
             self._troubles.begins("docker", f"Docker does not answer: {error}")
             return [c for c in self._listed if c.id in snapshot.by_container], False
+        self._listed_at = now
         self._troubles.over("docker", "Docker answers again.")
         return self._listed, True
+
+    def _stands(self, snapshot: Snapshot, now: float) -> bool:
+        if self._listed_at is None or not 0 <= now - self._listed_at < _LIST_SECONDS:
+            return False
+        return {c.id for c in self._listed} == snapshot.by_container.keys()
 
     def _govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:
         try:

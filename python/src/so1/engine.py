@@ -131,6 +131,8 @@ class Engine:
                     timeout=self._docker.timeout,
                     use_ssh_client=self._docker.host.startswith("ssh://"),
                 )
+                # No proxy and no .netrc stands between us and it; looking takes time.
+                self._client.trust_env = False
             return self._client
 
     def _knock(self) -> None:

@@ -11,8 +11,8 @@ class Interval:
         """Start without a history: the first snapshot's processes all use 0 percent."""
         self._cpu: dict[tuple[int, int], int] = {}
         self._taken_ns: int | None = None
-        self._elapsed = 0
         self._used: dict[tuple[int, int], int] = {}
+        self._percent: dict[tuple[int, int], float] = {}
 
     def advance(self, snapshot: Snapshot) -> None:
         """Make this snapshot the end of the interval."""
@@ -20,8 +20,8 @@ class Interval:
         self._cpu = {(p.pid, p.start_ns): p.cpu_ns for p in snapshot.processes}
         since = self._taken_ns
         self._taken_ns = snapshot.taken_ns
-        self._elapsed = snapshot.taken_ns - since if since is not None else 0
         self._used = {}
+        self._percent = {}
         if since is None:
             return
         # Most processes of a host sleep: only those whose counter moved are looked at.
@@ -30,6 +30,9 @@ class Interval:
             then = before.get(key, 0 if key[1] >= since else cpu_ns)
             if cpu_ns > then:
                 self._used[key] = cpu_ns - then
+        elapsed = snapshot.taken_ns - since
+        if elapsed > 0:
+            self._percent = {key: used * 100 / elapsed for key, used in self._used.items()}
 
     def used_ns(self, process: Process) -> int:
         """CPU time that the process used over the interval, in nanoseconds."""
@@ -37,6 +40,4 @@ class Interval:
 
     def percent(self, process: Process) -> float:
         """Percent of one CPU that the process used over the interval."""
-        if self._elapsed <= 0 or not self._used:
-            return 0.0
-        return self.used_ns(process) * 100 / self._elapsed
+        return self._percent.get((process.pid, process.start_ns), 0.0)

@@ -71,8 +71,9 @@ def _process_rows(
     ram = [p.rss for p in processes]
     kept: Iterable[int] = range(len(processes))
     if top and len(processes) > top:
-        largest = heapq.nlargest(top, kept, key=ram.__getitem__)
-        busiest = heapq.nlargest(top, kept, key=cpu.__getitem__)
+        largest = sorted(kept, key=ram.__getitem__)[-top:]
+        # Most processes of a host sleep, and none of those is among the busiest.
+        busiest = sorted((i for i in kept if cpu[i]), key=cpu.__getitem__)[-top:]
         kept = sorted({*largest, *busiest})
     rows: list[tuple[object, ...]] = [
         (processes[i].pid, processes[i].name, ram[i], round(cpu[i])) for i in kept
