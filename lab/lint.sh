@@ -10,6 +10,7 @@ ruff format -q --check .
 echo "lint: mypy"
 (cd python && mypy --no-error-summary)
 MYPYPATH=library:tests/library mypy --no-error-summary --strict library/*.py tests/library
+mypy --no-error-summary --strict kernel/tests/*.py kernel/memlimit/tests/*.py
 mypy --no-error-summary --strict bench/*.py bench/guest/*.py
 (cd grafana && mypy --no-error-summary --strict -p generator -p bench)
 echo "lint: shellcheck"

@@ -18,6 +18,7 @@ find "$modules" -name "*.ko" -exec cp {} "$root/modules/" \;
 cp "$@" "$root/tests/"
 cp "$here/init.sh" "$root/init"
 cp "$suite" "$root/suite.sh"
+case "$*" in *.py*) python3 "$here/guest_python.py" "$root" ;; esac
 chmod 755 "$root/init"
 (cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 > "$work/initrd"
 

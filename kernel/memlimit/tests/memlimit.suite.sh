@@ -7,6 +7,7 @@ module=/modules/so2_memlimit.ko
 for program in errors privileges enforcement identity listing; do
     "/tests/$program"
 done
+python3 /tests/clients.py
 /tests/many "${SO1_MANY:-10000}"
 /tests/fuzz "${SO1_SECONDS:-8}"
 if [ -e $module ]; then

@@ -21,7 +21,7 @@ _NANO_CPUS = 1_000_000_000
 _ALIVE = {"created", "restarting", "running", "paused"}
 _LIMITS: dict[ContainerClass, dict[str, int]] = {
     "low": {"Memory": 32 * _MIB, "NanoCpus": _NANO_CPUS // 10, "PidsLimit": 32},
-    "high": {"Memory": 256 * _MIB, "NanoCpus": _NANO_CPUS, "PidsLimit": 64},
+    "high": {"Memory": 256 * _MIB, "NanoCpus": _NANO_CPUS // 4, "PidsLimit": 64},
 }
 
 
