@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = "202300539"
+SO1 = "/usr/local/bin/so1"
 DATABASE = Path("/var/lib/so1/metrics.db")
 CONFIGURATION = Path("/etc/so1/config.toml")
 PATIENCE = 240
@@ -120,7 +121,7 @@ def both_sources_agree() -> None:
 
 def the_governor_keeps_the_best_three_and_two() -> None:
     with stopped("so1"):
-        run("/usr/local/bin/so1", "cleanup", "--yes")
+        run(SO1, "cleanup", "--yes")
         stress = ["stress", "--vm", "1", "--vm-keep", "--vm-hang", "0", "--vm-bytes"]
         began = time.time() * 1000
         low = [("low", f"low-{number}", "so1-lab/alpine", ["sleep", "7200"]) for number in range(7)]
@@ -169,7 +170,7 @@ def the_daemon_ticks_and_tells_where_from() -> None:
     assert query("SELECT count(*) > 0 FROM container_totals WHERE container_name = 'stranger'") == [
         (1,)
     ]
-    assert "running" in run("/usr/local/bin/so1", "status")
+    assert "running" in run(SO1, "status")
 
 
 def a_killed_daemon_comes_back_to_a_whole_database() -> None:
@@ -188,7 +189,7 @@ def a_broken_configuration_is_named_and_not_taken() -> None:
     try:
         CONFIGURATION.write_text("bogus = 1\n" + good)
         complaint = subprocess.run(
-            ["/usr/local/bin/so1", "config", "check"], capture_output=True, text=True, check=False
+            [SO1, "config", "check"], capture_output=True, text=True, check=False
         )
         assert complaint.returncode == 1, complaint
         assert "bogus" in complaint.stderr, complaint
@@ -201,16 +202,11 @@ def a_broken_configuration_is_named_and_not_taken() -> None:
         run("systemctl", "reload", "so1")
 
 
-def a_limited_process_is_refused_memory_and_lives_on() -> None:
-    so1 = "/usr/local/bin/so1"
-    program = (
-        "import mmap, sys\n"
-        "for _ in sys.stdin:\n"
-        "    try: kept = mmap.mmap(-1, 256 << 20); print('got', flush=True)\n"
-        "    except OSError as error: print(error.errno, flush=True)\n"
-    )
+@contextlib.contextmanager
+def answering(*command: str) -> Iterator[tuple[int, Callable[[], str]]]:
+    """Start what answers each line with whether it got memory; its pid, and how to ask."""
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
 
         def asks() -> str:
@@ -221,38 +217,59 @@ def a_limited_process_is_refused_memory_and_lives_on() -> None:
             return process.stdout.readline().strip()
 
         try:
-            assert asks() == "got"
-            run(so1, "limit", "add", str(process.pid), "--limit", "64M")
-            assert asks() == str(errno.ENOMEM)
-            listed = json.loads(run(so1, "limit", "list", "--json"))
-            assert [one["limit"] for one in listed if one["pid"] == process.pid] == [64 << 20]
-            kernel_says = json.loads(Path("/proc/so2_memory_limits").read_text())
-            assert process.pid in {one["pid"] for one in kernel_says}
-            complaint = run(so1, "limit", "add", str(process.pid), "--limit", "1G", codes=(1,))
-            assert not complaint, complaint
-            run(so1, "limit", "remove", str(process.pid))
-            assert asks() == "got"
+            yield process.pid, asks
         finally:
             process.kill()
-    refused = [
-        so1,
-        "limit",
-        "run",
-        "--limit",
-        "64M",
-        "--",
-        sys.executable,
-        "-c",
-        "bytes(256 << 20)",
-    ]
+
+
+def a_limited_process_is_refused_memory_and_lives_on() -> None:
+    program = (
+        "import mmap, sys\n"
+        "for _ in sys.stdin:\n"
+        "    try: kept = mmap.mmap(-1, 256 << 20); print('got', flush=True)\n"
+        "    except OSError as error: print(error.errno, flush=True)\n"
+    )
+    with answering(sys.executable, "-c", program) as (pid, asks):
+        assert asks() == "got"
+        run(SO1, "limit", "add", str(pid), "--limit", "64M")
+        assert asks() == str(errno.ENOMEM)
+        listed = json.loads(run(SO1, "limit", "list", "--json"))
+        assert [one["limit"] for one in listed if one["pid"] == pid] == [64 << 20]
+        kernel_says = json.loads(Path("/proc/so2_memory_limits").read_text())
+        assert pid in {one["pid"] for one in kernel_says}
+        complaint = run(SO1, "limit", "add", str(pid), "--limit", "1G", codes=(1,))
+        assert not complaint, complaint
+        run(SO1, "limit", "remove", str(pid))
+        assert asks() == "got"
+    python = (sys.executable, "-c", "bytes(256 << 20)")
+    refused = [SO1, "limit", "run", "--limit", "64M", "--", *python]
     assert (
         "MemoryError" in subprocess.run(refused, capture_output=True, text=True, check=False).stderr
     )
 
 
+def a_containers_process_is_limited_from_the_host() -> None:
+    # Each line is answered by a child, which has the limit that the shell has when it is forked.
+    program = (
+        "while read line; do busybox dd if=/dev/null of=/dev/null bs=256M count=1 2>/dev/null"
+        " && echo got || echo refused; done"
+    )
+    run("docker", "rm", "--force", "limited", codes=(0, 1))
+    shell = ("so1-lab/alpine", "sh", "-c", program)
+    docker = ("docker", "run", "--rm", "--interactive", "--name", "limited", *shell)
+    with answering(*docker) as (_, asks):
+        assert asks() == "got"
+        pid = run("docker", "inspect", "--format", "{{.State.Pid}}", "limited").strip()
+        run(SO1, "limit", "add", pid, "--limit", "64M")
+        assert asks() == "refused"
+        run(SO1, "limit", "remove", pid)
+        assert asks() == "got"
+        run("docker", "rm", "--force", "limited")
+
+
 def every_command_answers() -> None:
-    run("/usr/local/bin/so1", "config", "check")
-    assert json.loads(run("/usr/local/bin/so1", "snapshot", "--json"))
+    run(SO1, "config", "check")
+    assert json.loads(run(SO1, "snapshot", "--json"))
     for command in (
         ["plan"],
         ["events"],
@@ -260,7 +277,7 @@ def every_command_answers() -> None:
         ["report"],
         ["workload", "generate", "--dry-run"],
     ):
-        assert run("/usr/local/bin/so1", *command).strip(), command
+        assert run(SO1, *command).strip(), command
 
 
 def cron_makes_test_load() -> None:
@@ -285,6 +302,7 @@ CHECKS = [
     a_killed_daemon_comes_back_to_a_whole_database,
     a_broken_configuration_is_named_and_not_taken,
     a_limited_process_is_refused_memory_and_lives_on,
+    a_containers_process_is_limited_from_the_host,
     every_command_answers,
 ]
 
