@@ -32,8 +32,8 @@ lint: setup-tests ## Lint everything
 test-fast: lint ## What needs no VM, no Docker Engine and no root
 	@pytest -q -m "not engine and not root" python/tests tests
 
-test: test-fast test-engine ## Everything: lint, unit, Docker Engine, kernels, a VM
-	@$(MAKE) --no-print-directory -j2 test-kernel test-molecule # each keeps about one core busy
+test: test-fast test-engine ## Everything: lint, unit, Docker Engine, kernels, VMs
+	@$(MAKE) --no-print-directory -j2 test-kernel test-molecule test-fleet # each keeps about one core busy
 
 test-engine: setup-tests ## What needs root: a Docker Engine of its own, small disks, other users
 	@$(ROOT) pytest -q -m "engine or root" python/tests tests
@@ -44,8 +44,17 @@ test-kernel: setup-tests ## The modules on stock kernels and on a debug kernel
 test-molecule: setup-tests ## The whole bundle on a VM: from an empty host to an empty host
 	@molecule test
 
+test-fleet: setup-tests ## Two VMs, one of which watches both
+	@molecule test -s fleet
+
 bench: setup ## Measure on a VM against BPF, psutil, ps and two exporters; writes docs/benchmark.md
 	@python3 bench/run.py
 
-.PHONY: help setup setup-tests up down lint test test-fast test-engine test-kernel test-molecule bench
+bench-fleet: setup-tests ## Simulate up to 1,000 hosts; writes docs/fleet-scale.md
+	@cd tests/fleet && $(ROOT) python -m scale
+
+bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
+	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
+
+.PHONY: help setup setup-tests up down lint test test-fast test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-limiter
 .DEFAULT_GOAL := help

@@ -33,7 +33,7 @@ def _page(
 ) -> list[str]:
     lines = [
         "<!-- SPDX-License-Identifier: MIT -->",
-        "<!-- Written by `python -m scale` in tests/fleet/. -->",
+        "<!-- Written by `make bench-fleet`. -->",
         "# What many hosts cost their Prometheus",
         "",
         f"One host with {processes} processes and {containers} containers, scraped by itself:",
