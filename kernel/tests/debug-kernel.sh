@@ -45,6 +45,10 @@ fi
 done
 build() {
     make -s -C "$tree" olddefconfig > "$cache/build.log" 2>&1
+    # What kconfig dropped for want of another option would be missed only later.
+    while read -r option; do
+        grep -qxF "$option" "$tree/.config" || { echo "debug.config: $option did not hold" >&2; exit 1; }
+    done < <(grep '^CONFIG_' "$here/debug.config")
     make -s -C "$tree" -j"$(nproc)" bzImage modules >> "$cache/build.log" 2>&1 ||
         { tail -30 "$cache/build.log" >&2; exit 1; }
 }
@@ -58,10 +62,6 @@ if ! cmp -s "$here/debug.config" "$cache/debug.config"; then
     cp "$tree/arch/x86/boot/bzImage" "$cache/bzImage-device"
     "$tree/scripts/config" --file "$tree/.config" --enable SO2_MEMLIMIT
     build
-    # What kconfig dropped for want of another option would be missed only later.
-    while read -r option; do
-        grep -qxF "$option" "$tree/.config" || { echo "debug.config: $option did not hold" >&2; exit 1; }
-    done < <(grep '^CONFIG_' "$here/debug.config")
     cp "$here/debug.config" "$cache/debug.config"
 else
     build
