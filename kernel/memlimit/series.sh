@@ -64,5 +64,5 @@ printf '%s\n' "" \
 record -m "mm: so2_memlimit: system calls 557 to 560" \
     -m "Add, get, update and remove, on x86-64."
 
-rm -f "$output"/*.patch
+rm -f "$output"/[0-9][0-9][0-9][0-9]-mm-so2_memlimit-*.patch
 git format-patch -q -o "$output" --no-signature HEAD~2

@@ -4,8 +4,8 @@
  *
  * The limit is the process's RLIMIT_AS, soft and hard: the kernel itself then
  * refuses brk, mmap, mremap and stack growth, a child inherits it, exec keeps
- * it, and only CAP_SYS_RESOURCE can raise it. An unlimited process pays
- * nothing.
+ * it, and only CAP_SYS_RESOURCE can raise it. An unlimited process pays for
+ * one look into the hash, without a lock, when it exits.
  *
  * An entry holds its process's struct pid. That one is never used again for
  * another process, whatever becomes of the number.
@@ -17,6 +17,7 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pid.h>
+#include <linux/rculist.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -44,9 +45,13 @@ struct so2_entry {
 	kuid_t set_by;
 	struct rlimit own;     /* RLIMIT_AS as it was before */
 	struct rlimit imposed; /* RLIMIT_AS as we set it */
+	struct rcu_head rcu;
 };
 
-/* Guards all of these. task_lock() nests inside. Never taken in interrupts. */
+/*
+ * Guards all of these; whether a process is listed may be asked under RCU too.
+ * task_lock() nests inside. Never taken in interrupts.
+ */
 static DEFINE_SPINLOCK(so2_lock);
 static DEFINE_HASHTABLE(so2_hash, 12);
 static LIST_HEAD(so2_order);
@@ -56,8 +61,8 @@ static struct so2_entry *so2_find(struct pid *pid)
 {
 	struct so2_entry *entry;
 
-	lockdep_assert_held(&so2_lock);
-	hash_for_each_possible(so2_hash, entry, hash, (unsigned long)pid)
+	hash_for_each_possible_rcu(so2_hash, entry, hash, (unsigned long)pid,
+				   lockdep_is_held(&so2_lock))
 		if (entry->pid == pid)
 			return entry;
 	return NULL;
@@ -65,14 +70,14 @@ static struct so2_entry *so2_find(struct pid *pid)
 
 static void so2_link(struct so2_entry *entry)
 {
-	hash_add(so2_hash, &entry->hash, (unsigned long)entry->pid);
+	hash_add_rcu(so2_hash, &entry->hash, (unsigned long)entry->pid);
 	list_add_tail(&entry->order, &so2_order);
 	WRITE_ONCE(so2_count, so2_count + 1);
 }
 
 static void so2_unlink(struct so2_entry *entry)
 {
-	hash_del(&entry->hash);
+	hash_del_rcu(&entry->hash);
 	list_del(&entry->order);
 	WRITE_ONCE(so2_count, so2_count - 1);
 }
@@ -80,7 +85,7 @@ static void so2_unlink(struct so2_entry *entry)
 static void so2_free(struct so2_entry *entry)
 {
 	put_pid(entry->pid);
-	kfree(entry);
+	kfree_rcu(entry, rcu);
 }
 
 /*
@@ -398,11 +403,16 @@ int so2_get(struct memory_limitation __user *processes, size_t max_entries,
 static void so2_exited(void *unused, struct task_struct *task)
 {
 	struct so2_entry *entry;
+	bool listed;
 
 	if (atomic_read(&task->signal->live))
 		return;
 	smp_mb(); /* pairs with the one in so2_insert() */
-	if (!READ_ONCE(so2_count))
+	/* The lock may be held for a walk over the whole list. */
+	rcu_read_lock();
+	listed = so2_find(task_tgid(task));
+	rcu_read_unlock();
+	if (!listed)
 		return;
 	spin_lock(&so2_lock);
 	entry = so2_find(task_tgid(task));

@@ -17,6 +17,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/nls.h>
+#include <linux/pid_namespace.h>
 #include <linux/proc_fs.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -89,9 +90,6 @@ static void so1_put_u64(struct so1_document *doc, u64 value)
 		so1_put_u64(doc, value);               \
 	} while (0)
 
-/* The longest that so1_put_string() makes of one byte: \\xNN. */
-#define SO1_ESCAPE_MAX 6
-
 /*
  * The inside of a JSON string. A backslash is doubled and a byte that is not
  * part of valid UTF-8 becomes \xNN, and only then is the text escaped as JSON:
@@ -138,10 +136,17 @@ static void so1_put_string(struct so1_document *doc, const char *text)
 /* Each module renders its own document. */
 static int so1_render(struct so1_document *doc);
 
+/*
+ * Every mount of procfs has the file, a container's own as well, and root there
+ * is root to its mode: what is on the host is told in the host's mount alone.
+ */
 static int so1_document_open(struct inode *inode, struct file *file)
 {
-	struct so1_document *doc = kzalloc(sizeof(*doc), GFP_KERNEL_ACCOUNT);
+	struct so1_document *doc;
 
+	if (proc_pid_ns(inode->i_sb) != &init_pid_ns)
+		return -EACCES;
+	doc = kzalloc(sizeof(*doc), GFP_KERNEL_ACCOUNT);
 	if (!doc)
 		return -ENOMEM;
 	mutex_init(&doc->lock);

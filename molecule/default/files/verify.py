@@ -86,6 +86,12 @@ def files_are_for_the_group_alone() -> None:
         )
 
 
+def a_container_does_not_see_the_host() -> None:
+    for name in ("sysinfo", "continfo"):
+        path = f"/proc/{name}_so1_{SUFFIX}"
+        assert not run("docker", "run", "--rm", "so1-lab/alpine", "cat", path, codes=(1,))
+
+
 def services_with_a_uts_namespace_of_their_own_are_no_containers() -> None:
     ours = Path("/proc/1/ns/uts").readlink()
     services = set()
@@ -294,6 +300,7 @@ def cron_makes_test_load() -> None:
 
 CHECKS = [
     files_are_for_the_group_alone,
+    a_container_does_not_see_the_host,
     services_with_a_uts_namespace_of_their_own_are_no_containers,
     containers_have_exactly_their_processes,
     both_sources_agree,
