@@ -4,6 +4,7 @@
 #
 # usage: install.sh PREFIX ARCHIVE STAMP pypi|wheelhouse [EXTRA]
 set -euo pipefail
+umask 022 # whatever the login's is: the daemon's user and everybody who calls so1 reads what is installed
 
 venv=$1/venv archive=$2 stamp=$3 from=$4 extra=${5:-}
 wheels=$(mktemp -d)
