@@ -45,10 +45,6 @@ fi
 done
 build() {
     make -s -C "$tree" olddefconfig > "$cache/build.log" 2>&1
-    # What kconfig dropped for want of another option would be missed only later.
-    while read -r option; do
-        grep -qxF "$option" "$tree/.config" || { echo "debug.config: $option did not hold" >&2; exit 1; }
-    done < <(grep '^CONFIG_' "$here/debug.config")
     make -s -C "$tree" -j"$(nproc)" bzImage modules >> "$cache/build.log" 2>&1 ||
         { tail -30 "$cache/build.log" >&2; exit 1; }
 }
@@ -57,6 +53,11 @@ if ! cmp -s "$here/debug.config" "$cache/debug.config"; then
     echo "building linux-source-$1, five to ten minutes" >&2
     make -s -C "$tree" tinyconfig > "$cache/build.log" 2>&1
     (cd "$tree" && scripts/kconfig/merge_config.sh -m .config "$here/debug.config" >> "$cache/build.log" 2>&1)
+    make -s -C "$tree" olddefconfig >> "$cache/build.log" 2>&1
+    # What kconfig dropped for want of another option would be missed only later.
+    while read -r option; do
+        grep -qxF "$option" "$tree/.config" || { echo "debug.config: $option did not hold" >&2; exit 1; }
+    done < <(grep '^CONFIG_' "$here/debug.config")
     "$tree/scripts/config" --file "$tree/.config" --disable SO2_MEMLIMIT
     build
     cp "$tree/arch/x86/boot/bzImage" "$cache/bzImage-device"
