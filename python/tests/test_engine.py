@@ -11,10 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import requests
+from docker.errors import APIError, NotFound
 
 from so1.config import Docker
-from so1.engine import Engine, EngineError, NotFoundError, _tagged
-from tests.engine import IMAGE, LiveEngine
+from so1.engine import Engine, EngineError, NotFoundError, UnreachableError, _tagged
+from tests.engine import IMAGE, OTHER_IMAGE, LiveEngine
 
 
 @contextmanager
@@ -123,6 +125,60 @@ def test_an_image_is_pulled_by_one_tag(image: str, parts: tuple[str, str]) -> No
     assert _tagged(image) == parts
 
 
+class Client:
+    """Docker's client for one container, the tag of whose image has moved."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.listed = [{"Id": "a", "Image": "sha256:1", "Created": 1}]
+        self.looks = 0
+        self._error = error
+
+    def containers(self) -> list[dict[str, object]]:
+        return self.listed
+
+    def inspect_container(self, container_id: str) -> dict[str, object]:
+        self.looks += 1
+        if self._error:
+            raise self._error
+        return {
+            "Id": container_id,
+            "Image": "sha256:1",
+            "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
+            "Config": {"Image": "alpine"},
+            "HostConfig": {},
+        }
+
+
+def asking(client: Client) -> Engine:
+    engine = Engine(Docker())
+    engine._client = client  # type: ignore[assignment]
+    return engine
+
+
+def test_an_image_keeps_its_name_when_its_tag_moves() -> None:
+    client = Client()
+    engine = asking(client)
+    for _ in range(3):
+        assert [c.image for c in engine.running()] == ["alpine"]
+    assert client.looks == 1
+    # Of one that is gone nothing is kept.
+    listed, client.listed = client.listed, []
+    assert engine.running() == []
+    client.listed = listed
+    engine.running()
+    assert client.looks == 2
+
+
+@pytest.mark.parametrize("error", [NotFound("gone"), APIError("broken")])
+def test_an_image_whose_name_cannot_be_had_is_left_as_listed(error: Exception) -> None:
+    assert [c.image for c in asking(Client(error)).running()] == ["sha256:1"]
+
+
+def test_an_engine_that_falls_silent_at_an_image_is_not_asked_on() -> None:
+    with pytest.raises(UnreachableError):
+        asking(Client(requests.Timeout())).running()
+
+
 @pytest.mark.engine
 class TestLive:
     """Against a Docker Engine that the run starts itself."""
@@ -147,6 +203,16 @@ class TestLive:
         seen = ours.inspect(id_).started_at
         assert seen > created + 1
         assert ours.running()[0].started_at == seen
+
+    def test_an_image_keeps_its_name_when_its_tag_moves(self, engine: LiveEngine) -> None:
+        engine.docker("tag", IMAGE, "moves/alpine")
+        engine.docker("run", "--detach", "--network", "none", "--name", "web", "moves/alpine")
+        engine.docker("tag", OTHER_IMAGE, "moves/alpine")
+        ours = Engine(engine.settings)
+        assert engine.docker("ps", "--format", "{{.Image}}").stdout.strip() != "moves/alpine"
+        assert [c.image for c in ours.running()] == ["moves/alpine"]
+        engine.docker("rmi", "moves/alpine")
+        assert [c.image for c in ours.running()] == ["moves/alpine"]
 
     def test_managed_lists_stopped_ones_and_no_others(self, engine: LiveEngine) -> None:
         engine.managed("runs")
@@ -208,7 +274,7 @@ raw = {
     "Id": "a",
     "Image": "b",
     "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
-    "Config": {"Labels": {}},
+    "Config": {"Image": "c", "Labels": {}},
     "HostConfig": {"AutoRemove": False},
 }
 barrier = threading.Barrier(8)

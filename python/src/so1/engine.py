@@ -2,6 +2,7 @@
 """The Docker Engine, through the SDK's low-level client: one request a call, each with a limit."""
 
 import errno
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from so1.model import MANAGED, Container
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 _ANSWER_MAX = 200
 """Characters of what the engine says that stand in our sentence."""
 _CONFLICT = 409
@@ -25,6 +27,10 @@ _CONFLICT = 409
 
 class EngineError(Exception):
     """The engine did not do what it was asked; the message is one sentence with the way out."""
+
+
+class UnreachableError(EngineError):
+    """The engine is down, slow or not for us; the next question would fare no better."""
 
 
 class NotFoundError(EngineError):
@@ -48,6 +54,7 @@ class _State(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class _Config(msgspec.Struct, frozen=True, rename="pascal"):
+    image: str
     labels: dict[str, str] | None = None
 
 
@@ -75,9 +82,13 @@ for _type in (list[_Listed], _Looked):
 
 
 class Inspected(msgspec.Struct, frozen=True):
-    """A container as it is now; `raw` is the whole of what the engine says about it."""
+    """A container as it is now; `raw` is the whole of what the engine says about it.
+
+    image is what it was made from by name, image_id what that name stood for then.
+    """
 
     id: str
+    image: str
     image_id: str
     running: bool
     started_at: float
@@ -104,7 +115,7 @@ class Engine:
         self._docker = docker
         self._client: APIClient | None = None
         self._lock = threading.Lock()
-        self._started: dict[str, float] = {}
+        self._looked: dict[str, _Looked] = {}
 
     def _call(self, what: str, ask: Callable[[APIClient], T]) -> T:
         try:
@@ -115,7 +126,7 @@ class Engine:
             raise EngineError(f"{what}: {_said(error)}") from error
         except (DockerException, requests.RequestException, OSError) as error:
             self._disconnect()
-            raise EngineError(self._unreachable(error)) from error
+            raise UnreachableError(self._unreachable(error)) from error
         except (msgspec.ValidationError, LookupError, TypeError, ValueError) as error:
             raise EngineError(
                 f"{what}: what {self._docker.host} answers is not Docker's ({error})"
@@ -168,7 +179,7 @@ class Engine:
         return f"{host} cannot be used: {_short(causes[-1])}"
 
     def running(self) -> list[Container]:
-        """List the running containers, in one request.
+        """List the running containers, in one request; once in one more where a tag has moved.
 
         The list tells when a container was created, not when it was started; a later start is
         known only of those that `inspect` has shown.
@@ -177,7 +188,7 @@ class Engine:
         result = self._call("containers cannot be listed", lambda _: list(self._containers(found)))
         listed = {c.id for c in result}
         with self._lock:
-            self._started = {id_: at for id_, at in self._started.items() if id_ in listed}
+            self._looked = {id_: seen for id_, seen in self._looked.items() if id_ in listed}
         return result
 
     def managed(self) -> list[tuple[Container, str]]:
@@ -192,27 +203,40 @@ class Engine:
 
     def _containers(self, found: object) -> Iterator[Container]:
         for entry in msgspec.convert(found, list[_Listed]):
+            if entry.image.startswith("sha256:") and entry.id not in self._looked:
+                self._look(entry.id)
+            looked = self._looked.get(entry.id)
             yield Container(
                 id=entry.id,
                 name=entry.names[0].removeprefix("/") if entry.names else entry.id[:12],
-                image=entry.image,
+                image=looked.config.image if looked else entry.image,
                 labels=entry.labels or {},
-                started_at=max(entry.created, self._started.get(entry.id, 0)),
+                started_at=max(entry.created, looked.state.started_at.timestamp() if looked else 0),
             )
+
+    def _look(self, container_id: str) -> None:
+        """Learn an image's name, of which the list tells but an id once its tag went elsewhere."""
+        try:
+            self.inspect(container_id)
+        except UnreachableError:
+            raise
+        except EngineError as error:
+            # Gone, or broken: the others are listed all the same.
+            _log.info("%s", error)
 
     def inspect(self, container_id: str) -> Inspected:
         """Look at one container; raises NotFoundError where it is gone."""
         what = f"container {container_id[:12]} cannot be looked at"
         raw = self._call(what, lambda client: client.inspect_container(container_id))
         looked = self._call(what, lambda _: msgspec.convert(raw, _Looked))
-        started_at = looked.state.started_at.timestamp()
         with self._lock:
-            self._started[looked.id] = started_at
+            self._looked[looked.id] = looked
         return Inspected(
             id=looked.id,
+            image=looked.config.image,
             image_id=looked.image,
             running=looked.state.running,
-            started_at=started_at,
+            started_at=looked.state.started_at.timestamp(),
             labels=looked.config.labels or {},
             auto_remove=looked.host_config.auto_remove,
             volumes=[mount.name for mount in looked.mounts or () if mount.type == "volume"],

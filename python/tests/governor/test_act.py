@@ -10,10 +10,11 @@ import pytest
 
 from so1.config import Docker
 from so1.config import Governor as Policy
-from so1.engine import Engine, EngineError, Inspected, NotFoundError
+from so1.engine import Engine, EngineError, Inspected, NotFoundError, UnreachableError
 from so1.governor import act
-from so1.governor.act import Governor
-from so1.model import MANAGED, ContainerUsage
+from so1.governor.act import Governor, carry_out
+from so1.governor.policy import plan
+from so1.model import CLASS, MANAGED, ContainerUsage
 from so1.store.event import Event
 from tests.governor.containers import NOW, usage
 
@@ -29,10 +30,11 @@ class Made(Engine):
         super().__init__(Docker())
         self.asked: list[tuple[str, str]] = []
         self.stop_fails: dict[str, Exception] = {}
-        self.remove_fails: set[str] = set()
+        self.remove_fails: dict[str, Exception] = {}
         self.looks: dict[str, Inspected | Exception] = {
             u.container.id: Inspected(
                 id=u.container.id,
+                image=u.container.image,
                 image_id="sha256:1",
                 running=True,
                 started_at=u.container.started_at,
@@ -67,8 +69,8 @@ class Made(Engine):
             raise error
 
     def remove(self, container_id: str) -> None:
-        if container_id in self.remove_fails:
-            raise EngineError("it is busy")
+        if error := self.remove_fails.get(container_id):
+            raise error
         self.asked.append(("remove", container_id))
 
     def removed(self) -> set[str]:
@@ -114,6 +116,8 @@ def test_an_event_says_all_there_is_to_know() -> None:
         ({"labels": {MANAGED: "false"}}, "not managed"),
         ({"id": "f" * 64}, "another container"),
         ({"started_at": NOW + 0.1}, "started again"),
+        ({"labels": {MANAGED: "true", CLASS: "high"}}, "its class is high, not low"),
+        ({"labels": {MANAGED: "true"}, "image": "stress"}, "its class is high, not low"),
         ({"auto_remove": True, "volumes": ["ab" * 32]}, "volumes are never removed"),
     ],
 )
@@ -125,7 +129,8 @@ def test_one_that_is_not_what_was_planned_is_refused(
     engine = Made(usages)
     change(engine, usages[0].container.id, **changes)
     policy = Policy(maximum=0 if emergency else 5, keep_low=0, keep_high=0, grace=0)
-    outcomes = {e.container_name: (e.outcome, e.detail) for e in govern(engine, usages, policy)}
+    events = carry_out(plan(usages, policy, NOW), engine, policy)
+    outcomes = {e.container_name: (e.outcome, e.detail) for e in events}
     refused, detail = outcomes["c1"]
     assert refused == "refused"
     assert why in detail
@@ -148,7 +153,50 @@ def test_a_restart_that_the_list_does_not_show_is_spared() -> None:
     engine = Made(usages)
     change(engine, usages[0].container.id, started_at=NOW - 5)
     assert govern(engine, usages) == []
+    assert carry_out(plan(usages, POLICY, NOW), engine, POLICY) == []
     assert engine.removed() == set()
+
+
+def test_a_restart_that_the_list_does_not_show_does_not_count() -> None:
+    usages = [usage(1, ram=9), usage(2, ram=5), usage(3, ram=1)]
+    engine = Made(usages)
+    change(engine, usages[1].container.id, started_at=NOW - 5)
+    governor = Governor(engine, Policy(keep_low=2, keep_high=0, grace=30))
+    assert governor.govern(usages, NOW) == []
+    (event,) = governor.govern(usages, NOW + 25)
+    assert (event.container_name, event.outcome) == ("c1", "done")
+
+
+def test_an_emergency_looks_at_nothing_but_what_goes() -> None:
+    usages = [usage(1, ram=9), usage(2, ram=5, age=0), usage(3, ram=1)]
+    engine = Made(usages)
+    policy = Policy(maximum=2, keep_low=1, keep_high=0)
+    assert {e.container_name for e in govern(engine, usages, policy)} == {"c1", "c2"}
+    assert [what for what, _ in engine.asked].count("inspect") == 2
+
+
+@pytest.mark.parametrize("last", [NotFoundError("gone"), None])
+def test_what_has_ended_does_not_count(last: Exception | None) -> None:
+    usages = [usage(1, ram=9), usage(2, ram=5)]
+    engine = Made(usages)
+    change(engine, usages[1].container.id, running=False)
+    if last:
+        engine.looks[usages[1].container.id] = last
+    assert govern(engine, usages, Policy(keep_low=1, keep_high=0)) == []
+    assert engine.removed() == set()
+
+
+@pytest.mark.parametrize(
+    ("error", "looks"), [(EngineError("it is broken"), 3), (UnreachableError("no answer"), 2)]
+)
+def test_what_cannot_be_looked_at_counts_as_listed(error: Exception, looks: int) -> None:
+    usages = [usage(1, ram=5), usage(2, ram=9)]
+    engine = Made(usages)
+    engine.looks[usages[0].container.id] = error
+    (event,) = govern(engine, usages, Policy(keep_low=1, keep_high=0))
+    assert (event.container_name, event.outcome) == ("c2", "done")
+    # Once the engine is silent, the plan asks it no further; the removal does.
+    assert [what for what, _ in engine.asked].count("inspect") == looks
 
 
 @pytest.mark.parametrize(
@@ -160,7 +208,7 @@ def test_one_that_cannot_be_had_does_not_stop_the_rest(error: Exception, outcome
     engine = Made(usages)
     engine.looks[usages[0].container.id] = error
     engine.stop_fails[usages[1].container.id] = error
-    events = govern(engine, usages)
+    events = carry_out(plan(usages, POLICY, NOW), engine, POLICY)
     assert [e.container_name for e in events] == [f"c{n}" for n in range(8)]
     assert [e.outcome for e in events] == [outcome] * 2 + ["done"] * 6
     assert engine.removed() == {u.container.id for u in usages[2:]}
@@ -169,7 +217,7 @@ def test_one_that_cannot_be_had_does_not_stop_the_rest(error: Exception, outcome
 def test_a_fault_of_ours_does_not_stop_the_rest(caplog: pytest.LogCaptureFixture) -> None:
     usages = [usage(n) for n in range(3)]
     engine = Made(usages)
-    engine.looks[usages[0].container.id] = RuntimeError("a fault")
+    engine.stop_fails[usages[0].container.id] = RuntimeError("a fault")
     assert [e.container_name for e in govern(engine, usages)] == ["c1", "c2"]
     assert "a fault" in caplog.text
 
@@ -218,17 +266,64 @@ def test_one_that_stops_too_late_is_removed_in_the_next_tick() -> None:
     change(engine, again, running=False, started_at=NOW + 5)
     change(engine, slow, running=False)
     engine.looks[gone] = NotFoundError("gone")
-    engine.remove_fails = {slow}
+    engine.remove_fails = {slow: EngineError("it is busy")}
     events = governor.govern([u for u in usages if u.container.id == runs], NOW + 20)
     # The one that still runs failed again, which was told already.
     assert {e.container_id: e.outcome for e in events} == {late: "done", gone: "done"}
     assert engine.removed() == {late, gone}
     assert all(e.recreate for e in events)
-    engine.remove_fails = set()
+    engine.remove_fails = {}
     engine.stop_fails = {}
     (event,) = governor.govern([], NOW + 40)
     assert (event.container_id, event.outcome) == (slow, "done")
     assert governor.govern([], NOW + 60) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "removed"), [(EngineError("it is busy"), 2), (UnreachableError("no answer"), 0)]
+)
+def test_one_that_cannot_be_finished_does_not_stop_the_rest(error: Exception, removed: int) -> None:
+    usages = [usage(n) for n in range(3)]
+    engine = Made(usages)
+    engine.stop_fails = {u.container.id: EngineError("it did not answer") for u in usages}
+    governor = Governor(engine, POLICY)
+    governor.govern(usages, NOW)
+    for u in usages:
+        change(engine, u.container.id, running=False)
+    first = next(iter(governor._memory.begun))
+    engine.remove_fails = {first: error}
+    assert len(governor.govern([], NOW + 20)) == len(engine.removed()) == removed
+    engine.remove_fails = {}
+    governor.govern([], NOW + 40)
+    assert len(engine.removed()) == 3
+
+
+def test_one_that_is_to_go_still_is_remembered_while_the_engine_is_silent() -> None:
+    usages = [usage(1)]
+    engine = Made(usages)
+    stuck = usages[0].container.id
+    before = engine.looks[stuck]
+    engine.stop_fails[stuck] = EngineError("it did not answer")
+    governor = Governor(engine, POLICY)
+    governor.govern(usages, NOW)
+    engine.looks[stuck] = UnreachableError("no answer")
+    governor.govern(usages, NOW + 20)
+    engine.looks[stuck] = before
+    change(engine, stuck, running=False)
+    assert [e.outcome for e in governor.govern([], NOW + 40)] == ["done"]
+
+
+def test_one_that_stops_once_it_is_to_be_kept_is_not_removed() -> None:
+    usages = [usage(1, ram=9), usage(2, ram=5)]
+    engine = Made(usages)
+    stuck = usages[0].container.id
+    engine.stop_fails[stuck] = EngineError("it did not answer")
+    governor = Governor(engine, Policy(keep_low=1, keep_high=0))
+    assert [e.outcome for e in governor.govern(usages, NOW)] == ["failed"]
+    assert governor.govern(usages[:1], NOW + 20) == []
+    change(engine, stuck, running=False)
+    assert governor.govern([], NOW + 40) == []
+    assert engine.removed() == set()
 
 
 def test_observe_removes_nothing_and_tells_each_once() -> None:
@@ -240,13 +335,13 @@ def test_observe_removes_nothing_and_tells_each_once() -> None:
     assert [(e.container_name, e.outcome) for e in events] == [("c3", "planned"), ("c2", "planned")]
     assert all(e.recreate for e in events)
     looks = len(engine.asked)
-    # The order changes and changes back: each container is told once, and not even looked at.
+    # The order changes and changes back: each is told once, and looked at for the plan alone.
     for _ in range(3):
         assert governor.govern(usages, NOW) == []
         turned = [usage(0, ram=9), *usages[1:]]
         governor.govern(turned, NOW)
     assert {what for what, _ in engine.asked} == {"inspect"}
-    assert len(engine.asked) == looks + 1
+    assert len(engine.asked) == looks + 6 * len(usages) + 1
 
 
 def test_several_stop_at_once_and_systemd_hears_from_us(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,10 +366,10 @@ def test_several_stop_at_once_and_systemd_hears_from_us(monkeypatch: pytest.Monk
 def test_what_the_budget_does_not_reach_is_left_for_the_next_tick(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(act, "_BUDGET", 0.05)
+    monkeypatch.setattr(act, "_BUDGET", 0.5)
     usages = [usage(n) for n in range(10)]
     engine = Made(usages)
-    engine.on_stop = lambda _: time.sleep(0.1)
+    engine.on_stop = lambda _: time.sleep(0.6)
     governor = Governor(engine, POLICY)
     first = governor.govern(usages, NOW)
     assert 1 <= len(first) <= 4

@@ -13,7 +13,7 @@ from so1 import tick
 from so1.commands import measure, settings, tables
 from so1.config import Config
 from so1.engine import Engine, EngineError, NotFoundError
-from so1.governor.act import objection
+from so1.governor.act import dated, objection
 from so1.governor.policy import Plan, Verdict, plan
 
 
@@ -22,13 +22,8 @@ def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
     engine = Engine(settled.docker)
     snapshot, percent = measure.take(settled, over)
     now = time.time()
-    for container in engine.running():
-        # The list alone does not tell of a later start.
-        if container.managed:
-            with contextlib.suppress(NotFoundError):
-                engine.inspect(container.id)
     usages = tick.usages(engine.running(), snapshot.by_container, percent)
-    planned = plan(usages, settled.governor, now)
+    planned = plan(dated(usages, engine), settled.governor, now)
     against = {}
     for verdict in planned.removals:
         with contextlib.suppress(NotFoundError):

@@ -3,13 +3,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import msgspec
+from msgspec.structs import replace
 
 from so1.config import Governor as Policy
-from so1.engine import Engine, EngineError, Inspected, NotFoundError
+from so1.engine import Engine, EngineError, Inspected, NotFoundError, UnreachableError
 from so1.governor import recreate
 from so1.governor.policy import Plan, Verdict, classify, is_young, plan
 from so1.model import MANAGED, Container, ContainerUsage
@@ -82,8 +83,16 @@ class Governor:
         finished = self._finish(listed)
         for id_ in self._memory.told.keys() - listed:
             del self._memory.told[id_]
+        planned = plan(usages, self._policy, now)
+        if planned.removals and not planned.emergency:
+            usages = dated(usages, self._engine, beat=self._beat)
+            planned = plan(usages, self._policy, now)
+        for verdict in planned.verdicts:
+            if verdict.keep:
+                # It may stop by itself later: that is none of ours any more.
+                self._memory.begun.pop(verdict.container.id, None)
         return finished + carry_out(
-            plan(usages, self._policy, now),
+            planned,
             self._engine,
             self._policy,
             memory=self._memory,
@@ -109,8 +118,10 @@ class Governor:
                     )
             except EngineError as error:
                 _log.info("%s", error)
-                break
-            del self._memory.begun[id_]
+                if isinstance(error, UnreachableError):
+                    break
+            else:
+                del self._memory.begun[id_]
         return events
 
     def _may_finish(self, id_: str, begun: _Begun) -> bool:
@@ -120,6 +131,33 @@ class Governor:
             return True
         same = now.id == id_ and now.started_at == begun.started_at
         return same and not now.running
+
+
+def dated(
+    usages: Sequence[ContainerUsage], engine: Engine, *, beat: Callable[[], None] = lambda: None
+) -> list[ContainerUsage]:
+    """Date the managed containers by their last start, which the list does not tell.
+
+    What has ended since drops out; what cannot be looked at stays as the list has it.
+    """
+    result = [usage for usage in usages if not usage.container.managed]
+    pending = iter([usage for usage in usages if usage.container.managed])
+    for usage in pending:
+        beat()
+        try:
+            now = engine.inspect(usage.container.id)
+        except NotFoundError:
+            continue
+        except EngineError as error:
+            _log.info("%s", error)
+            result.append(usage)
+            if isinstance(error, UnreachableError):
+                result += pending
+        else:
+            if now.running:
+                container = replace(usage.container, started_at=now.started_at)
+                result.append(replace(usage, container=container))
+    return result
 
 
 def carry_out(
@@ -185,6 +223,9 @@ def objection(now: Inspected, verdict: Verdict, planned: Plan) -> str | None:
         return "it has stopped by itself"
     if now.started_at > planned.now:
         return "it was started again after it was measured"
+    class_ = classify(replace(verdict.container, image=now.image, labels=now.labels))
+    if class_ != verdict.class_:
+        return f"its class is {class_}, not {verdict.class_}"
     return None
 
 
@@ -219,8 +260,7 @@ def _remove(
     if why := objection(now, verdict, planned):
         return "refused", why, None
     if not planned.emergency and is_young(now.started_at, policy, planned.now):
-        # The list told when it was created, not that it was started again since. From here on the
-        # engine knows, and so does the next plan.
+        # It could not be looked at for the plan, which went by when it was created.
         return None
     command, note = command_line(now, engine)
     why = f"{verdict.reason}; {note}" if note else verdict.reason
