@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -17,6 +18,7 @@ import pytest
 from so1 import config
 from so1.config import Config
 from so1.daemon import Daemon
+from so1.exposition.round import Round
 from so1.model import Container, ContainerUsage
 from so1.notify import Notifier
 from so1.store.database import Database
@@ -53,6 +55,22 @@ class Fake:
 
     def classify(self, container: Container) -> str:  # noqa: ARG002
         return "low"
+
+
+class Served:
+    """An exposition that keeps all it was told."""
+
+    def __init__(self) -> None:
+        self.rounds: list[Round] = []
+
+    def configure(self, settings: config.Metrics) -> None:
+        pass
+
+    def publish(self, told: Round) -> None:
+        self.rounds.append(told)
+
+    def close(self) -> None:
+        pass
 
 
 class Setup:
@@ -323,8 +341,7 @@ def test_late_ticks_are_left_out(setup: Setup, caplog: pytest.LogCaptureFixture)
     assert setup.rows("SELECT count(*) FROM metrics") == [(4,)]
 
 
-def test_a_file_damaged_while_it_runs_is_replaced(setup: Setup) -> None:
-    daemon = setup.daemon()
+def damage(setup: Setup, daemon: Daemon) -> None:
     for _ in range(30):
         daemon.tick()
     daemon._database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -334,6 +351,11 @@ def test_a_file_damaged_while_it_runs_is_replaced(setup: Setup) -> None:
     daemon._database._connection.execute("PRAGMA shrink_memory")
     daemon._database.close()
     daemon._database._connection = sqlite3.connect(setup.path, isolation_level=None)
+
+
+def test_a_file_damaged_while_it_runs_is_replaced(setup: Setup) -> None:
+    daemon = setup.daemon()
+    damage(setup, daemon)
     daemon.tick()
     daemon.tick()
     assert setup.rows("SELECT count(*) FROM metrics") == [(1,)]
@@ -341,6 +363,31 @@ def test_a_file_damaged_while_it_runs_is_replaced(setup: Setup) -> None:
     assert outcome == "failed"
     assert "metrics.db.corrupt-" in detail
     assert len([f for f in setup.path.parent.glob("*.corrupt-*") if f.suffix[-4:].isdigit()]) == 1
+
+
+def test_a_damaged_file_that_cannot_be_replaced_at_first_is_at_a_later_tick(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = setup.daemon()
+    daemon._publisher = served = Served()
+    damage(setup, daemon)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "rename", full)
+        daemon.tick()
+        daemon.tick()
+    for _ in range(3):
+        daemon.tick()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(2,)]
+    (failed, replaced, done) = setup.details("database")
+    assert "cannot be replaced: [Errno 28]" in failed[1]
+    assert "metrics.db.corrupt-" in replaced[1]
+    assert done == ("done", "The database is written to again.")
+    sizes = [told.database_bytes > 0 for told in served.rounds]
+    assert sizes[30:] == [False, False, True, True, True]
 
 
 def test_a_database_that_another_holds(setup: Setup) -> None:

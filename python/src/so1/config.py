@@ -44,10 +44,14 @@ class Governor(Section, frozen=True):
 
 
 class Docker(Section, frozen=True):
-    """How the Docker Engine is reached; `timeout` in seconds holds for every call."""
+    """How the Docker Engine is reached; `timeout` in seconds holds for every call.
 
-    host: Annotated[str, Meta(pattern=r"^(unix|tcp|ssh)://.+$")] = "unix:///var/run/docker.sock"
-    timeout: Annotated[float, Meta(gt=0, le=300)] = 5
+    So it must be well below the time after which systemd takes a silent daemon for dead; and
+    ssh:// is no `host`, since the SDK waits without a limit there.
+    """
+
+    host: Annotated[str, Meta(pattern=r"^(unix|tcp)://.+$")] = "unix:///var/run/docker.sock"
+    timeout: Annotated[float, Meta(gt=0, le=60)] = 5
 
 
 class Store(Section, frozen=True):

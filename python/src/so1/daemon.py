@@ -286,11 +286,11 @@ class Daemon:
         return found
 
     def _list(self, snapshot: Snapshot, now: float) -> tuple[list[Container], bool]:
-        """List the running containers, and whether Docker said so.
+        """List the running containers, and whether Docker answered when it was last asked.
 
         What Docker tells of a container changes with little else than its start or its end, which
-        the kernel shows: it is asked when one came or went, and now and then. Where it does not
-        answer, what it said last stands, as far as the snapshot bears it out.
+        the kernel shows: it is asked when one came or went, and after a minute at the latest. Where
+        it does not answer, what it said last stands, as far as the snapshot bears it out.
         """
         if self._stands(snapshot, now):
             return self._listed, True
@@ -347,7 +347,8 @@ class Daemon:
 
     def _cannot_write(self, error: sqlite3.DatabaseError) -> None:
         damaged = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-        if not getattr(error, "sqlite_errorname", "").startswith(damaged):
+        name = getattr(error, "sqlite_errorname", "")
+        if not self._database.damaged and not name.startswith(damaged):
             self._troubles.begins("database", f"The database cannot be written to: {error}.")
             return
         try:

@@ -137,10 +137,7 @@ class Engine:
             if self._client is None:
                 self._knock()
                 self._client = APIClient(
-                    self._docker.host,
-                    version="auto",
-                    timeout=self._docker.timeout,
-                    use_ssh_client=self._docker.host.startswith("ssh://"),
+                    self._docker.host, version="auto", timeout=self._docker.timeout
                 )
                 # No proxy and no .netrc stands between us and it; looking takes time.
                 self._client.trust_env = False

@@ -3,6 +3,7 @@ import base64
 import contextlib
 import gzip
 import http.client
+import itertools
 import os
 import socket
 import ssl
@@ -16,6 +17,7 @@ import bcrypt
 import pytest
 
 from so1.config import Metrics
+from so1.exposition import server as module
 from so1.exposition.error import ServerError
 from so1.exposition.server import Page, Server
 
@@ -152,7 +154,7 @@ def test_silent_connections_are_bounded_and_do_not_pile_up(serve: Serve, port: i
         ]
         # The last ones are closed at once instead of being waited for.
         assert silent[-1].recv(1) == b""
-        assert threading.active_count() <= before + 8
+        assert threading.active_count() <= before + 2 * 8
     deadline = time.monotonic() + 30
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -160,6 +162,39 @@ def test_silent_connections_are_bounded_and_do_not_pile_up(serve: Serve, port: i
                 return
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def drip(connection: socket.socket, begun: bytes) -> None:
+    """Send a byte now and then, without an end."""
+    deadline = time.monotonic() + 5
+    for byte in itertools.chain(begun, itertools.repeat(ord("x"))):
+        assert time.monotonic() < deadline
+        connection.sendall(bytes([byte]))
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("within", ["a request", "a request over TLS", "a handshake"])
+def test_who_sends_a_byte_now_and_then_is_cut_off(
+    serve: Serve,
+    port: int,
+    within: str,
+    certificate: Callable[[str], tuple[Path, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.5)
+    pem, key = ("", "") if within == "a request" else map(str, certificate("so1"))
+    serve(tls_certificate=pem, tls_key=key)
+    begun = b"GET /"
+    with contextlib.ExitStack() as opened:
+        connection = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        if within == "a request over TLS":
+            trusting = ssl.create_default_context(cafile=pem)
+            connection = trusting.wrap_socket(connection, server_hostname="127.0.0.1")
+            opened.enter_context(connection)
+        elif within == "a handshake":
+            begun = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03"  # a record of 16 KiB
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            drip(connection, begun)
 
 
 def test_nonsense_harms_nobody(serve: Serve, port: int, capfd: pytest.CaptureFixture[str]) -> None:

@@ -205,6 +205,38 @@ def test_a_damaged_file_is_moved_aside(path: Path, spoil: Callable[[Path], None]
     assert rows(path, "SELECT timestamp FROM metrics") == [(5000,)]
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        (Path, "rename", OSError("read-only")),
+        (Database, "_migrate", sqlite3.OperationalError("full")),
+    ],
+)
+def test_a_file_that_cannot_be_replaced_is_at_the_next_try(
+    path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, error: Exception
+) -> None:
+    database = Database(path)
+    database.write_tick(tick(1))
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as failing:
+        failing.setattr(owner, name, fail)
+        for _ in range(2):
+            with pytest.raises(DatabaseError, match=f"cannot be replaced: {error}"):
+                database.replace()
+            assert (database.damaged, database.size()) == (True, 0)
+    database.replace()
+    assert not database.damaged
+    database.write_tick(tick(2))
+    database.close()
+    assert rows(path, "SELECT timestamp FROM metrics") == [(2,)]
+    assert [*path.parent.glob("*.corrupt-*[0-9]")] == [database.moved_to]
+    assert database.moved_to
+    assert rows(database.moved_to, "SELECT timestamp FROM metrics") == [(1,)]
+
+
 def test_an_empty_file_is_a_new_database(path: Path) -> None:
     path.touch()
     database = Database(path)
@@ -249,6 +281,36 @@ def test_the_file_stays_within_its_size(path: Path) -> None:
     assert oldest == first
     ((oldest,),) = rows(path, "SELECT min(timestamp) FROM container_stats")
     assert oldest == first
+    database.close()
+
+
+@pytest.mark.parametrize(("contained", "mib"), [(1_000, 2), (6_000, 10)])
+def test_what_is_too_large_goes_tick_by_tick(path: Path, contained: int, mib: int) -> None:
+    bound = mib << 20
+    database = Database(path)
+    for timestamp in range(100):
+        database.write_tick(tick(timestamp, contained=10 if timestamp < 60 else contained))
+        database.prune(0, bound)
+    ((first, last, kept),) = rows(
+        path, "SELECT min(timestamp), max(timestamp), count(*) FROM metrics"
+    )
+    assert (last, kept) == (99, 100 - first)
+    assert kept > 4
+    for table in module._TABLES:
+        assert rows(path, f"SELECT count(DISTINCT timestamp), min(timestamp) FROM {table}") == [
+            (kept, first)
+        ]
+    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.stat().st_size <= bound
+    database.close()
+
+
+def test_the_last_tick_stays_however_large(path: Path) -> None:
+    database = Database(path)
+    for timestamp in range(3):
+        database.write_tick(tick(timestamp, contained=100))
+        database.prune(0, 1)
+    assert rows(path, "SELECT timestamp FROM metrics") == [(2,)]
     database.close()
 
 

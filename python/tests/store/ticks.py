@@ -9,12 +9,12 @@ def event(timestamp: int, detail: str = "x") -> Event:
     return Event(timestamp=timestamp, kind="daemon", outcome="done", detail=detail)
 
 
-def tick(timestamp: int, processes: int = 50, name: str = "p") -> Tick:
+def tick(timestamp: int, processes: int = 50, name: str = "p", contained: int = 1) -> Tick:
     """A tick that says in its metrics row how many process rows it has."""
     return Tick(
         timestamp=timestamp,
         metrics=(1000, 400, 600, 1, processes, 0, "procfs", 1.5),
-        container_stats=[("ab" * 32, "web", 1, name, 10, 1)],
+        container_stats=[("ab" * 32, "web", pid, name, 10, 1) for pid in range(contained)],
         process_stats=[(pid, name, 10, 1) for pid in range(processes)],
         container_totals=[("ab" * 32, "web", "alpine", "low", 1, 10, 1.0)],
         process_states=[("sleeping", processes)],

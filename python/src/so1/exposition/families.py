@@ -190,7 +190,8 @@ class Families:
         )
         yield _gauge(
             "so1_docker_up",
-            "1 where the Docker Engine answered at the last tick.",
+            "1 where the Docker Engine answered when it was last asked, at most a minute before"
+            " the last tick.",
             value=told.docker_answered,
         )
         build = GaugeMetricFamily(

@@ -3,6 +3,7 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import http
@@ -11,7 +12,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import bcrypt
@@ -24,9 +25,10 @@ from so1.exposition.error import ServerError
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 8
-"""Connections served side by side; the daemon's threads are limited, and its ticks need some."""
+"""Connections served side by side, each by a thread and a timer's; the daemon may have few, and its
+ticks need some."""
 _PATIENCE = 10
-"""Seconds that a reader may let us wait."""
+"""Seconds that a connection has for everything: handshake, request and answer."""
 _NOBODY = b"$2b$10$uvMFqaukp3TLhUmsKWBLH.lwp7jgZAXSkQHBmaJ4MgbYQ1XT0BXJi"
 """A hash of no password: an unknown name takes as long as a wrong password."""
 
@@ -78,7 +80,6 @@ class _Handler(BaseHTTPRequestHandler):
     server: "Server"
     server_version = f"so1/{so1.__version__}"
     sys_version = ""
-    timeout = _PATIENCE
 
     def do_GET(self) -> None:
         """Answer one request."""
@@ -168,10 +169,13 @@ class Server(ThreadingHTTPServer):
     ) -> None:
         """Serve one connection; the handshake is here, so that a slow one holds up nobody else."""
         try:
-            request.settimeout(_PATIENCE)
             if self._tls:
-                request = self._tls.wrap_socket(request, server_side=True)
-            self.finish_request(request, client_address)
+                # The first read begins with the handshake.
+                request = self._tls.wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+            with _patience(request):
+                self.finish_request(request, client_address)
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends
             _log.debug("%s: %s", client_address[0], error)
         finally:
@@ -183,6 +187,26 @@ class Server(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
+
+
+@contextlib.contextmanager
+def _patience(connection: socket.socket) -> Iterator[None]:
+    """Cut a connection off that takes too long.
+
+    A limit for each read would not do: a byte now and then is always in time.
+    """
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):
+            # Not the TLS socket's own method: after it, the answer would be sent in the clear.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    timer = threading.Timer(_PATIENCE, cut)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _context(settings: Metrics) -> ssl.SSLContext | None:

@@ -23,9 +23,7 @@ _TABLES = (
     "events",
 )
 _PRUNE_ROWS = 5_000
-"""Rows deleted from a table in one tick at most, so that pruning never delays the next."""
-_PRUNE_TICKS = 10
-"""Ticks that a file which is too large gives up for each new one."""
+"""Rows of a table after which pruning rests until the next tick, so that it never delays it."""
 _VACUUM_PAGES = 2_000
 """Free pages given back to the file system in one tick at most."""
 
@@ -103,6 +101,10 @@ class Database:
         """
         self.path = path
         self.moved_to: Path | None = None
+        self.damaged = False
+        """The file is to be replaced, which could not be done yet."""
+        self._rows = 0
+        """Rows of the last tick in the table that has most of them."""
         try:
             self._open()
         except sqlite3.DatabaseError as error:
@@ -111,26 +113,38 @@ class Database:
             self._move_aside()
 
     def _move_aside(self) -> None:
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns() // 1_000_000}")
+        name = f"{self.path.name}.corrupt-{time.time_ns() // 1_000_000}"
+        parts = [
+            (self.path.with_name(self.path.name + end), self.path.with_name(name + end))
+            for end in ("-wal", "-shm", "")
+        ]
         try:
-            for end in ("", "-wal", "-shm"):
-                part = self.path.with_name(self.path.name + end)
+            for part, aside in parts:
                 if part.exists():
-                    part.rename(aside.with_name(aside.name + end))
-            self._open()
+                    part.rename(aside)
+                    self.moved_to = aside
+            try:
+                self._open()
+            except sqlite3.Error:
+                # Half a new file is not to be moved aside as well when this is tried again.
+                for part, _ in parts:
+                    part.unlink(missing_ok=True)
+                raise
         except (OSError, sqlite3.Error) as error:
             raise DatabaseError(
                 f"{self.path} is damaged and cannot be replaced: {error}"
             ) from error
-        self.moved_to = aside
 
     def replace(self) -> None:
         """Move the file aside, as it turned out to be damaged, and start a new one.
 
-        Raises DatabaseError where that cannot be done.
+        Raises DatabaseError where that cannot be done; until it is called again and can, nothing
+        can be written.
         """
+        self.damaged = True
         self._connection.close()
         self._move_aside()
+        self.damaged = False
 
     def _open(self) -> None:
         # SQLite gives -wal and -shm the mode of the database: readable by the group, like it.
@@ -197,6 +211,7 @@ class Database:
                 rows = getattr(tick, table)
                 connection.executemany(_INSERT[table], ((tick.timestamp, *row) for row in rows))
             connection.executemany(_INSERT["events"], map(_event_row, tick.events))
+        self._rows = max(len(getattr(tick, table)) for table in _ROWS)
 
     def add_events(self, events: Iterable[Event]) -> None:
         """Write events that belong to no tick, all or none.
@@ -219,36 +234,40 @@ class Database:
             raise
 
     def prune(self, before: int, max_bytes: int) -> None:
-        """Delete some of what is older than `before` (epoch ms), or the oldest of a large file.
+        """Delete some ticks older than `before` (epoch ms), or the oldest of a large file.
 
-        Raises sqlite3.Error where that cannot be written.
+        A tick goes from all tables at once. Raises sqlite3.Error where that cannot be written.
         """
         execute = self._connection.execute
         if self.size() > max_bytes * 0.9:
-            (oldest,) = execute(
-                "SELECT max(timestamp) FROM"
-                " (SELECT timestamp FROM metrics ORDER BY timestamp LIMIT ?)",
-                (_PRUNE_TICKS,),
+            (newest,) = execute("SELECT max(timestamp) FROM metrics").fetchone()
+            before = max(before, newest or 0)
+        # More than a tick brings, or a file whose ticks become larger would only grow.
+        rows = max(_PRUNE_ROWS, 2 * self._rows)
+        for table in _TABLES:
+            last = execute(
+                f"SELECT timestamp FROM {table} WHERE timestamp < ?"  # noqa: S608 - constants
+                " ORDER BY timestamp LIMIT 1 OFFSET ?",
+                (before, rows - 1),
             ).fetchone()
-            before = max(before, oldest or 0)
+            if last:
+                before = last[0] + 1
         with self._transaction():
             for table in _TABLES:
-                execute(
-                    f"DELETE FROM {table} WHERE rowid IN"  # noqa: S608 - constants
-                    f" (SELECT rowid FROM {table} WHERE timestamp < ? ORDER BY timestamp LIMIT ?)",
-                    (before, _PRUNE_ROWS),
-                )
+                execute(f"DELETE FROM {table} WHERE timestamp < ?", (before,))  # noqa: S608 - as above
         # Each step of it frees one page, and gives a row without columns: only a script runs it to
         # its end.
         self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
     def size(self) -> int:
-        """Bytes of the file that hold something."""
-        values = (
-            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        pages, unused, page = values
+        """Bytes of the file that hold something; 0 where it cannot be read."""
+        try:
+            pages, unused, page = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        except sqlite3.Error:
+            return 0
         return int((pages - unused) * page)
 
 
