@@ -185,13 +185,14 @@ static int so2_check(struct pid *pid)
 	return ret;
 }
 
+/* Without the lock, which may be held for a walk over the whole list. */
 static bool so2_is_listed(struct pid *pid)
 {
 	bool listed;
 
-	spin_lock(&so2_lock);
+	rcu_read_lock();
 	listed = so2_find(pid);
-	spin_unlock(&so2_lock);
+	rcu_read_unlock();
 	return listed;
 }
 
@@ -403,16 +404,11 @@ int so2_get(struct memory_limitation __user *processes, size_t max_entries,
 static void so2_exited(void *unused, struct task_struct *task)
 {
 	struct so2_entry *entry;
-	bool listed;
 
 	if (atomic_read(&task->signal->live))
 		return;
 	smp_mb(); /* pairs with the one in so2_insert() */
-	/* The lock may be held for a walk over the whole list. */
-	rcu_read_lock();
-	listed = so2_find(task_tgid(task));
-	rcu_read_unlock();
-	if (!listed)
+	if (!so2_is_listed(task_tgid(task)))
 		return;
 	spin_lock(&so2_lock);
 	entry = so2_find(task_tgid(task));

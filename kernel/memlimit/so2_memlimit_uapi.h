@@ -26,7 +26,8 @@
  *           namespace. Before all else: the ioctl's argument is not read.
  *   EFAULT  the ioctl's argument itself cannot be read
  *   EINVAL  pid <= 0; a limit of 0; add, update: a kernel thread (its
- *           existence has to be known first); get: a NULL pointer, or max_entries 0
+ *           existence has to be known first); get: a NULL pointer, or
+ *           max_entries 0
  *   ESRCH   add, update: no such process, or it has exited already. The id of
  *           a thread that is not its process's first is no process's. remove
  *           does not ask: a process that is not there is not listed.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,6 +11,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 sys.path.insert(0, "/packages")
 
@@ -165,10 +170,10 @@ def ansible() -> None:
     ok("no process" in str(answer.get("msg")), "a process that is gone: a sentence", answer)
 
 
-def refused(limiter: Limiter, pid: int) -> int:
-    """The code with which a limit is refused; 0 where it is not."""
+def code_of(operation: Callable[..., None], *arguments: int) -> int:
+    """The code with which an operation is refused; 0 where it is not."""
     try:
-        limiter.add(pid, MIB)
+        operation(*arguments)
     except LimiterError as error:
         return error.code
     return 0
@@ -188,13 +193,13 @@ def library() -> None:
         limiter.limits() == [Limit(pid, pid << 30) for pid in children],
         f"{MANY} are listed, in the order in which they were limited",
     )
-    ok(refused(limiter, children[0]) == LISTED, "listed: -101")
+    ok(code_of(limiter.add, children[0], MIB) == LISTED, "listed: -101")
 
     pid = os.fork()
     if not pid:
         os.setuid(NOBODY)
         may_read = len(limiter.limits()) == MANY
-        os._exit(0 if refused(limiter, children[0]) == 1 and may_read else 1)
+        os._exit(0 if code_of(limiter.add, children[0], MIB) == errno.EPERM and may_read else 1)
     ok(os.waitpid(pid, 0)[1] == 0, "a user may read the list and change nothing")
 
     for pid in children:
@@ -202,10 +207,7 @@ def library() -> None:
         os.waitpid(pid, 0)
     ok(limiter.limits() == [], "who exits is listed no more")
     subject = Subject()
-    try:
-        limiter.remove(subject.pid)
-    except LimiterError as error:
-        ok(error.code == NOT_LISTED, "not listed: -102", error.code)
+    ok(code_of(limiter.remove, subject.pid) == NOT_LISTED, "not listed: -102")
     subject.end()
 
 
