@@ -28,15 +28,16 @@ write() {
     [ "$(stat -c %a "$1")" = 644 ] && echo "$2" > "$1"
 }
 
-current() {
-    is_this_build "$1" && other_parameters "$1" false
+# With the parameters that it should have, or, where $2 is write, that it takes.
+is_current() {
+    is_this_build "$1" && other_parameters "$1" "$2"
 }
 
 for module in "$@"; do
-    current "$module" && continue
+    is_current "$module" false && continue
     echo "changed: $module"
     [ -z "$check" ] || continue
-    ! is_this_build "$module" || ! other_parameters "$module" write || continue
+    is_current "$module" write && continue
     [ ! -d "/sys/module/$module" ] || rmmod "$module"
     modprobe "$module"
 done
