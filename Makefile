@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 VENV := .venv
 export SO1_CACHE ?= $(CURDIR)/.cache
-export PATH := $(CURDIR)/$(VENV)/bin:$(SO1_CACHE)/binaries/usr/bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV)/bin:$(SO1_CACHE)/binaries/usr/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 # dockerd needs root, and so do mounts.
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env PATH="$$PATH")
 
@@ -47,7 +47,8 @@ test-molecule: setup-tests ## The whole bundle on a VM: from an empty host to an
 test-fleet: setup-tests ## Two VMs, one of which watches both
 	@molecule test -s fleet
 
-bench: setup ## Measure on a VM against BPF, psutil, ps and two exporters; writes docs/benchmark.md
+bench: ## Measure on a VM against BPF, psutil, ps and two exporters; writes docs/benchmark.md
+	@lab/setup.sh machine bench venv
 	@python3 bench/run.py
 
 bench-fleet: setup-tests ## Simulate up to 1,000 hosts; writes docs/fleet-scale.md

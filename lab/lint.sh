@@ -12,6 +12,11 @@ echo "lint: mypy"
 MYPYPATH=library:tests/library mypy --no-error-summary --strict library/*.py tests/library
 mypy --no-error-summary --strict kernel/tests/*.py kernel/memlimit/tests/*.py
 mypy --no-error-summary --strict bench/*.py bench/guest/*.py
+mypy --no-error-summary --strict lab/*.py molecule/default/files/*.py
+(cd python && mypy --no-error-summary --strict -p tests)
+for tests in grafana fleet prometheus site so1_daemon; do
+    (cd "tests/$tests" && MYPYPATH=../../python mypy --no-error-summary --strict .)
+done
 (cd grafana && mypy --no-error-summary --strict -p generator -p bench)
 echo "lint: shellcheck"
 git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck
@@ -20,7 +25,7 @@ yamllint --strict .
 echo "lint: ansible-lint"
 ansible-lint -q --offline --profile production
 echo "lint: clang-format"
-git ls-files -z 'kernel/*.[ch]' | xargs -0 clang-format --dry-run --Werror
+git ls-files -z '*.[ch]' | xargs -0 clang-format --dry-run --Werror
 for headers in /lib/modules/*-cloud-amd64/build; do
     for modules in procinfo memlimit; do
         echo "lint: $modules, W=1 and sparse against $headers"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Sets the controller up: quick when all is there. usage: setup.sh machine|tests|venv|binaries ...
+# Sets the controller up: quick when all is there. usage: setup.sh machine|tests|bench|venv|binaries ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${SO1_CACHE:-.cache}
@@ -14,6 +14,9 @@ tests=(
     busybox-static cpio zstd openssl iproute2
     bc bison flex libelf-dev libssl-dev
 )
+
+# What the benchmark needs besides: to build its programs for the machine that is measured.
+bench=(gcc libc6-dev clang bpftool libbpf-dev)
 
 root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
@@ -38,8 +41,14 @@ machine() {
 
 tests() {
     install "${machine[@]}" "${tests[@]}"
-    # Whoever has an engine, docker-ce say, keeps it.
-    command -v dockerd >/dev/null || install docker.io
+    # Whoever has an engine, docker-ce say, keeps it; of this one the tests start their own.
+    command -v dockerd >/dev/null && return
+    install docker.io
+    root systemctl disable --now docker.service docker.socket 2>/dev/null || true
+}
+
+bench() {
+    install "${bench[@]}"
 }
 
 venv() {

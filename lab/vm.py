@@ -20,6 +20,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("SO1_CACHE", ROOT / ".cache")).resolve() / "lab"
@@ -50,7 +54,7 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(name: str):
+def locked(name: str) -> Iterator[None]:
     """Let one process at a time do this."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as file:

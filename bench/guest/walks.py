@@ -31,7 +31,11 @@ _ATTRIBUTES = [
     *("memory_info", "cpu_times", "create_time"),
 ]
 _PS = "pid,ppid,uid,comm,state,nlwp,rss,vsz,pmem,pcpu,etimes,cputimes"
-_COMPARED = ("pid", "ppid", "uid", "name", "state", "threads", "rss", "vsz", "start_ns")
+_COMPARED = [
+    *("pid", "ppid", "uid", "name", "state", "threads"),
+    *("rss", "vsz", "mem_percent", "start_ns", "cpu_ns"),
+]
+"""All but `cpu`, which goes by the clock."""
 
 
 @contextlib.contextmanager

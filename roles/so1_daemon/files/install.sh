@@ -18,11 +18,9 @@ rm -f "$venv/.installed"
 
 pip=("$venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir --constraint "$wheels/constraints.txt")
 [ "$from" = pypi ] || pip+=(--no-index --find-links "$wheels")
-wheel=$(echo "$wheels"/so1-*.whl)
-"${pip[@]}" "$wheel$extra"
 # The same version may be of other sources.
-"${pip[@]}" --no-deps --force-reinstall "$wheel"
-"$venv/bin/pip" check -q --disable-pip-version-check
+[ ! -e "$venv/bin/so1" ] || "$venv/bin/pip" uninstall -q -y so1
+"${pip[@]}" "$(echo "$wheels"/so1-*.whl)$extra"
 
 # Last: an installation that was cut off is done again.
 echo "$stamp" >"$venv/.installed"
