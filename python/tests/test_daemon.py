@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,11 @@ class Fake:
 
     def __init__(self) -> None:
         self.listed: list[Container] | Exception = [WEB]
-        self.events: list[Event] | Exception = []
+        self.events: list[Event] = []
         self.asked: list[list[ContainerUsage]] = []
         self.lists = 0
         self.on_tick: Callable[[int], None] = lambda _: None
+        self.on_told: Callable[[], None] = lambda: None
 
     def running(self) -> list[Container]:
         self.lists += 1
@@ -46,15 +47,30 @@ class Fake:
             raise self.listed
         return self.listed
 
-    def govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:  # noqa: ARG002
+    def govern(
+        self,
+        usages: list[ContainerUsage],
+        now: float,  # noqa: ARG002
+        tell: Callable[[Event], None],
+    ) -> None:
         self.on_tick(len(self.asked))
         self.asked.append(usages)
-        if isinstance(self.events, Exception):
-            raise self.events
-        return self.events
+        for event in self.events:
+            tell(event)
+            self.on_told()
 
     def classify(self, container: Container) -> str:  # noqa: ARG002
         return "low"
+
+
+GONE = Event(
+    timestamp=1_700_000_000_000,
+    kind="remove",
+    outcome="done",
+    detail="Removed: it was the worst.",
+    container_name="web",
+    recreate="docker run --name web alpine",
+)
 
 
 class Served:
@@ -201,22 +217,69 @@ def test_docker_is_asked_when_containers_come_or_go_and_now_and_then(
     assert asked(3) == 1
 
 
-def test_a_governor_that_fails_does_not_cost_the_tick(setup: Setup) -> None:
-    setup.fake.events = ValueError("a fault")
+def test_a_governor_that_fails_costs_neither_the_tick_nor_what_it_told(setup: Setup) -> None:
+    def fail() -> None:
+        raise ValueError("a fault")
+
+    setup.fake.events = [GONE, GONE]
+    setup.fake.on_told = fail
     daemon = setup.daemon()
     daemon.tick()
     daemon.tick()
-    assert setup.rows("SELECT count(*) FROM metrics") == [(2,)]
+    assert setup.rows("SELECT deleted_count FROM metrics") == [(1,), (1,)]
+    assert setup.details("remove") == [("done", GONE.detail)] * 2
 
 
-def test_what_the_governor_did_is_stored_and_counted(setup: Setup) -> None:
-    gone = Event(
-        timestamp=1_700_000_000_000, kind="remove", outcome="done", detail="x", container_name="web"
+def test_what_the_governor_did_is_stored_and_counted_once(setup: Setup) -> None:
+    others = [msgspec.structs.replace(GONE, outcome=o) for o in ("planned", "refused", "failed")]
+    setup.fake.events = [GONE, *others, GONE]
+    daemon = setup.daemon()
+    daemon.tick()
+    setup.fake.events = []
+    daemon.tick()
+    assert setup.rows("SELECT deleted_count FROM metrics ORDER BY id") == [(2,), (0,)]
+    outcomes = [outcome for outcome, _ in setup.details("remove")]
+    assert outcomes == ["done", "planned", "refused", "failed", "done"]
+
+
+def test_a_removal_is_stored_and_logged_before_anything_else_is_done(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    setup.fake.events = [GONE, msgspec.structs.replace(GONE, outcome="failed", recreate="no")]
+    stored: list[Any] = []
+    setup.fake.on_told = lambda: stored.append(
+        setup.rows("SELECT count(*), max(recreate) FROM events WHERE kind = 'remove'")
     )
-    setup.fake.events = [gone, msgspec.structs.replace(gone, outcome="failed")]
     setup.daemon().tick()
-    assert setup.rows("SELECT deleted_count FROM metrics") == [(1,)]
-    assert setup.details("remove") == [("done", "x"), ("failed", "x")]
+    assert stored[0] == [(1, GONE.recreate)]
+    assert (
+        "remove web done: Removed: it was the worst. To bring it back: docker run --name web alpine"
+    ) in caplog.messages
+    assert "remove web failed: Removed: it was the worst." in caplog.messages
+
+
+def test_a_removal_before_a_tick_that_fails_is_told_all_the_same(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = setup.daemon()
+    daemon._database._connection.execute("PRAGMA busy_timeout = 1")
+    setup.fake.events = [GONE]
+    with (
+        monkeypatch.context() as broken,
+        contextlib.closing(sqlite3.connect(setup.path, isolation_level=None)) as other,
+    ):
+        broken.setattr("so1.tick.build", None)
+        daemon.tick()
+        # Nor is it lost where it could not be stored at once.
+        other.execute("BEGIN IMMEDIATE")
+        daemon.tick()
+        other.execute("ROLLBACK")
+    setup.fake.events = []
+    daemon.tick()
+    daemon.tick()
+    assert setup.details("remove") == [("done", GONE.detail)] * 2
+    assert setup.rows("SELECT deleted_count FROM metrics ORDER BY id") == [(2,), (0,)]
 
 
 def test_modules_that_come_and_go(setup: Setup) -> None:
@@ -390,12 +453,18 @@ def test_a_damaged_file_that_cannot_be_replaced_at_first_is_at_a_later_tick(
     assert sizes[30:] == [False, False, True, True, True]
 
 
-def test_a_database_that_another_holds(setup: Setup) -> None:
+def test_a_database_that_another_holds(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon = setup.daemon()
     daemon._database._connection.execute("PRAGMA busy_timeout = 1")
-    setup.fake.events = [
-        Event(timestamp=1_700_000_000_000, kind="remove", outcome="done", detail="x")
-    ]
+    setup.fake.events = [GONE, GONE]
+    tried: list[int] = []
+    add = daemon._database.add_events
+
+    def counted(events: Iterable[Event]) -> None:
+        tried.append(1)
+        add(events)
+
+    monkeypatch.setattr(daemon._database, "add_events", counted)
     with contextlib.closing(sqlite3.connect(setup.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         daemon.tick()
@@ -405,8 +474,11 @@ def test_a_database_that_another_holds(setup: Setup) -> None:
     daemon.tick()
     daemon.tick()
     # What was done meanwhile is told with the first tick that can be written.
-    assert setup.rows("SELECT deleted_count FROM metrics ORDER BY id") == [(2,), (0,)]
+    assert setup.rows("SELECT deleted_count FROM metrics ORDER BY id") == [(4,), (0,)]
+    assert setup.details("remove") == [("done", GONE.detail)] * 4
     assert [outcome for outcome, _ in setup.details("database")] == ["failed", "done"]
+    # Beside the ticks, the lock is waited for once, not for each event.
+    assert len(tried) == 1
 
 
 @pytest.mark.root  # only root can mount a small disk

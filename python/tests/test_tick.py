@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from so1 import tick
 from so1.model import Container, MemoryLimit, Process, Snapshot
 from so1.store.database import Tick
-from so1.store.event import Event, Kind, Outcome
 from tests.processes import CONTAINER, typed
 
 
@@ -18,7 +17,6 @@ def build(
     containers: Sequence[Container] = (),
     *,
     top: int = 0,
-    events: Sequence[Event] = (),
     limits: Sequence[MemoryLimit] = (),
 ) -> Tick:
     by_container = by_container or {}
@@ -32,7 +30,8 @@ def build(
         lambda _: "low",
         top=top,
         host_cpu=12.5,
-        events=events,
+        removed=0,
+        events=(),
         limits=limits,
     )
 
@@ -123,20 +122,6 @@ def test_the_limits_nearest_to_being_reached_are_kept(top: int, kept: list[int])
     limits = [limit(1, 1000, 300), limit(2, 10, 9), limit(3, 2**64 - 1, 2**40), limit(4, 5, 6)]
     rows = build([], limits=limits, top=top).memory_limits
     assert [pid for pid, *_ in rows] == kept
-
-
-def test_only_what_was_removed_counts_as_deleted() -> None:
-    def event(kind: Kind, outcome: Outcome) -> Event:
-        return Event(timestamp=1, kind=kind, outcome=outcome, detail="x")
-
-    events = [
-        event("remove", "done"),
-        event("remove", "planned"),
-        event("remove", "failed"),
-        event("daemon", "done"),
-        event("remove", "done"),
-    ]
-    assert build([], events=events).metrics[5] == 2
 
 
 def test_states_are_counted() -> None:

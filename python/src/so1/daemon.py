@@ -38,8 +38,10 @@ class Containers(Protocol):
     def running(self) -> list[Container]:
         """List the running containers; may raise anything, in one sentence."""
 
-    def govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:
-        """Plan and act, and tell what was done."""
+    def govern(
+        self, usages: list[ContainerUsage], now: float, tell: Callable[[Event], None]
+    ) -> object:
+        """Plan and act, and tell each thing as soon as it was done."""
 
     def classify(self, container: Container) -> str:
         """Tell 'low' or 'high'."""
@@ -92,6 +94,8 @@ class Daemon:
         self._clock = clock
         self._interval = Interval()
         self._troubles = Troubles(clock)
+        self._removed = 0
+        """Containers removed since the last tick that was stored."""
         self._source: str | None = None
         self._listed: list[Container] = []
         self._listed_at: float | None = None
@@ -212,9 +216,10 @@ class Daemon:
             limits=limited,
             top=self._config.store.top_processes,
             host_cpu=host_cpu,
-            events=[*self._troubles.events, *events],
+            removed=self._removed,
+            events=list(self._troubles.events),
         )
-        self._write(rows, events)
+        self._write(rows)
         took = time.monotonic() - began
         self._notifier.status(
             f"{len(snapshot.processes)} processes, {len(snapshot.by_container)} containers"
@@ -310,24 +315,37 @@ class Daemon:
         return {c.id for c in self._listed} == snapshot.by_container.keys()
 
     def _govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:
+        told: list[Event] = []
+
+        def tell(event: Event) -> None:
+            line = f"{event.kind} {event.container_name} {event.outcome}: {event.detail}"
+            if event.outcome == "done":
+                self._removed += 1
+                # On a full disk the journal may be all that is left of it.
+                line += f" To bring it back: {event.recreate}" if event.recreate else ""
+            _log.info("%s", line)
+            told.append(event)
+            self._troubles.events.append(event)
+            # What is gone cannot be told again, so its event does not wait for the tick; but where
+            # the database takes none, each would only be waited for: they come with the tick.
+            if not self._troubles.lasts("database"):
+                self._write_events()
+
         try:
-            events = self._containers.govern(usages, now)
+            self._containers.govern(usages, now, tell)
         except Exception:  # noqa: BLE001 - the tick is written all the same
             _log.exception("the governor failed")
-            return []
-        for event in events:
-            _log.info("%s %s %s: %s", event.kind, event.container_name, event.outcome, event.detail)
-        return events
+        return told
 
-    def _write(self, rows: Tick, governed: list[Event]) -> None:
+    def _write(self, rows: Tick) -> None:
         try:
             self._database.write_tick(rows)
         except sqlite3.DatabaseError as error:
-            # They are written with the first tick that can be.
+            # Its events, and how many were removed, are written with the first tick that can be.
             self._dropped["database"] += 1
-            self._troubles.events.extend(governed)
             self._cannot_write(error)
             return
+        self._removed = 0
         self._troubles.events.clear()
         self._troubles.over("database", "The database is written to again.")
         store = self._config.store

@@ -105,12 +105,14 @@ def build(
     limits: Sequence[MemoryLimit] = (),
     top: int,
     host_cpu: float,
+    removed: int,
     events: Sequence[Event],
 ) -> Tick:
     """Lay out a tick's rows.
 
-    timestamp is Unix epoch milliseconds, host_cpu percent of all CPUs; top is how many processes
-    to keep by RAM, how many by CPU, and how many limits; 0 for all.
+    timestamp is Unix epoch milliseconds, host_cpu percent of all CPUs; removed is how many
+    containers were since the tick before; top is how many processes to keep by RAM, how many by
+    CPU, and how many limits; 0 for all.
     """
     states: Counter[str] = Counter()
     for state, count in Counter([p.state for p in snapshot.processes]).items():
@@ -120,8 +122,7 @@ def build(
         metrics=(
             *(snapshot.total_ram, snapshot.free_ram, snapshot.used_ram),
             *(len(measured), len(snapshot.processes)),
-            sum(e.kind == "remove" and e.outcome == "done" for e in events),
-            *(snapshot.source, host_cpu),
+            *(removed, snapshot.source, host_cpu),
         ),
         container_stats=[
             (u.container.id, u.container.name, p.pid, p.name, p.rss, round(percent(p)))

@@ -45,6 +45,10 @@ class Troubles:
         if self._now.pop(kind, None) is not None:
             self.happened(kind, "done", sentence)
 
+    def lasts(self, kind: Kind) -> bool:
+        """Whether it did not work when it was last tried."""
+        return kind in self._now
+
     @property
     def current(self) -> list[str]:
         """What does not work now, a sentence each."""

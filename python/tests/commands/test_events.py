@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ def filled(store: Path) -> Path:
                 timestamp=now,
                 kind="remove",
                 outcome="done",
-                detail="Removed: 4 low containers run, 3 are kept.",
+                detail="Removed: of 4 low containers 3 are kept.",
                 container_id="ab" * 32,
                 container_name="we\x1b[31mb",
                 image="alpine",
@@ -48,11 +50,40 @@ def test_the_latest_last_with_what_brings_it_back(so1: Callable[..., Result]) ->
     result = so1("events")
     assert result.exit_code == 0
     assert "day before yesterday" not in result.output
-    assert result.output.index("a minute ago") < result.output.index("4 low containers run")
+    assert result.output.index("a minute ago") < result.output.index("of 4 low containers 3")
     assert "excess-low" in result.output
     assert "2.0" in result.output
     assert result.output.splitlines()[-1] == RECREATE
     assert "\x1b[31m" not in result.output
+
+
+def test_the_readme_shows_what_a_terminal_does(
+    so1: Callable[..., Result], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime.fromisoformat("2026-11-23 12:11:58")
+    database = Database(store)
+    database.add_events(
+        [
+            Event(
+                timestamp=round(at.timestamp() * 1000),
+                kind="remove",
+                outcome="done",
+                detail="Removed: of 3 high containers 2 are kept.",
+                container_name="so1-high-20261123-121104-2d16e1ef",
+                image="so1-lab/stress",
+                ram_usage=78_643,
+                cpu_usage=24.8,
+                rule="excess-high",
+            )
+        ]
+    )
+    database.close()
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "120")):
+        monkeypatch.setenv(name, value)
+    output = re.sub(r"\x1b\[[0-9;]*m", "", so1("events", "--since", "9999d").output)
+    readme = Path(__file__).parents[3] / "README.md"
+    shown = readme.read_text().partition("$ so1 events\n")[2].partition("\n\n")[0]
+    assert [line.rstrip() for line in output.splitlines()] == shown.splitlines()
 
 
 @pytest.mark.usefixtures("filled")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
+import contextlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,13 @@ sys.stdin.read()
 """
 
 
-def fill(store: Path, age: float) -> None:
+def fill(store: Path, age: float, source: str = "procfs") -> None:
     now = round((time.time() - age) * 1000)
     database = Database(store)
     database.write_tick(
         Tick(
             timestamp=now,
-            metrics=(2048, 1024, 1024, 3, 40, 0, "procfs", 1.5),
+            metrics=(2048, 1024, 1024, 3, 40, 0, source, 1.5),
             container_totals=[
                 ("a" * 64, "one", "alpine", "low", 1, 10, 0.0),
                 ("b" * 64, "two", "alpine", "low", 1, 10, 0.0),
@@ -48,16 +49,25 @@ def fill(store: Path, age: float) -> None:
     database.close()
 
 
-def test_all_is_well(so1: Callable[..., Result], store: Path) -> None:
-    fill(store, 0)
+@contextlib.contextmanager
+def held(store: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that holds the lock, as the daemon does."""
     with subprocess.Popen(
         [sys.executable, "-c", _HOLDER, store], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as daemon:
-        assert daemon.stdout
-        daemon.stdout.readline()
+        try:
+            assert daemon.stdout
+            daemon.stdout.readline()
+            yield daemon
+        finally:
+            daemon.kill()
+
+
+def test_all_is_well(so1: Callable[..., Result], store: Path) -> None:
+    fill(store, 0)
+    with held(store) as daemon:
         result = so1("status")
         as_json = so1("status", "--json")
-        daemon.kill()
     assert result.exit_code == 0
     assert f"running (pid {daemon.pid})" in result.output
     assert "40 processes, 3 containers" in result.output
@@ -70,6 +80,40 @@ def test_all_is_well(so1: Callable[..., Result], store: Path) -> None:
     assert report["containers"] == {"low": 2, "high": 0, "unmanaged": 1}
     assert report["problems"] == []
     assert report["database"]["ticks"] == 1
+
+
+@pytest.mark.parametrize(
+    ("configured", "source", "degraded"),
+    [
+        ("auto", "module", False),
+        ("auto", "procfs", True),
+        ("module", "module", False),
+        ("procfs", "procfs", False),
+    ],
+)
+def test_the_source_in_use_is_named(
+    so1: Callable[..., Result],
+    tmp_path: Path,
+    store: Path,
+    configured: str,
+    source: str,
+    *,
+    degraded: bool,
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text().replace('"procfs"', f'"{configured}"'))
+    fill(store, 0, source)
+    with held(store):
+        result = so1("status")
+        report = json.loads(so1("status", "--json").output)
+    assert f" ago from {source}: 40 processes" in result.output
+    assert report["tick"]["source"] == source
+    said = ["the kernel modules are not in use, snapshots come from /proc"] if degraded else []
+    assert report["problems"] == said
+    assert [line for line in result.output.splitlines() if line.startswith("degraded")] == [
+        f"degraded: {problem}" for problem in said
+    ]
+    assert result.exit_code == (3 if degraded else 0)
 
 
 @pytest.mark.parametrize(

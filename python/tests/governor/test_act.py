@@ -218,8 +218,34 @@ def test_a_fault_of_ours_does_not_stop_the_rest(caplog: pytest.LogCaptureFixture
     usages = [usage(n) for n in range(3)]
     engine = Made(usages)
     engine.stop_fails[usages[0].container.id] = RuntimeError("a fault")
-    assert [e.container_name for e in govern(engine, usages)] == ["c1", "c2"]
-    assert "a fault" in caplog.text
+    governor = Governor(engine, POLICY)
+    (failed, *rest) = governor.govern(usages, NOW)
+    assert (failed.container_name, failed.outcome, failed.rule) == ("c0", "failed", "excess-low")
+    assert "so1 is at fault" in failed.detail
+    assert "a fault" in failed.detail
+    assert [(e.container_name, e.outcome) for e in rest] == [("c1", "done"), ("c2", "done")]
+    assert "Traceback" in caplog.text
+    assert governor.govern(usages[:1], NOW + 20) == []
+
+
+def test_each_is_told_while_others_still_stop() -> None:
+    usages = [usage(1), usage(2)]
+    engine = Made(usages)
+    told: list[Event] = []
+    heard = threading.Event()
+
+    def tell(event: Event) -> None:
+        told.append(event)
+        heard.set()
+
+    def stop(id_: str) -> None:
+        if id_ == usages[0].container.id:
+            assert heard.wait(timeout=30)
+
+    engine.on_stop = stop
+    events = Governor(engine, POLICY).govern(usages, NOW, tell)
+    assert [(e.container_name, e.outcome) for e in told] == [("c2", "done"), ("c1", "done")]
+    assert events == told[::-1]
 
 
 def test_one_that_cannot_be_described_goes_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
@@ -267,7 +293,9 @@ def test_one_that_stops_too_late_is_removed_in_the_next_tick() -> None:
     change(engine, slow, running=False)
     engine.looks[gone] = NotFoundError("gone")
     engine.remove_fails = {slow: EngineError("it is busy")}
-    events = governor.govern([u for u in usages if u.container.id == runs], NOW + 20)
+    told: list[Event] = []
+    events = governor.govern([u for u in usages if u.container.id == runs], NOW + 20, told.append)
+    assert told == events
     # The one that still runs failed again, which was told already.
     assert {e.container_id: e.outcome for e in events} == {late: "done", gone: "done"}
     assert engine.removed() == {late, gone}

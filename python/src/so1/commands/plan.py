@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`so1 plan`."""
 
-import contextlib
 import json
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ import msgspec
 from so1 import tick
 from so1.commands import measure, settings, tables
 from so1.config import Config
-from so1.engine import Engine, EngineError, NotFoundError
+from so1.engine import Engine, EngineError, UnreachableError
 from so1.governor.act import dated, objection
 from so1.governor.policy import Plan, Verdict, plan
 
@@ -26,9 +25,15 @@ def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
     planned = plan(dated(usages, engine), settled.governor, now)
     against = {}
     for verdict in planned.removals:
-        with contextlib.suppress(NotFoundError):
-            if why := objection(engine.inspect(verdict.container.id), verdict, planned):
-                against[verdict.container.id] = why
+        try:
+            why = objection(engine.inspect(verdict.container.id), verdict, planned)
+        except UnreachableError:
+            raise
+        except EngineError as error:
+            # Gone, or broken: the governor could not remove this one, and goes on to the others.
+            why = str(error)
+        if why:
+            against[verdict.container.id] = why
     return planned, against
 
 

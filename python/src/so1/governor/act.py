@@ -16,6 +16,8 @@ from so1.governor.policy import Plan, Verdict, classify, is_young, plan
 from so1.model import MANAGED, Container, ContainerUsage
 from so1.store.event import Event, Outcome
 
+Tell = Callable[[Event], None]
+
 _log = logging.getLogger(__name__)
 _AT_ONCE = 4
 """Removals side by side: each may take the whole time that a container is given to stop."""
@@ -73,14 +75,17 @@ class Governor:
         """Tell 'low' or 'high'."""
         return classify(container)
 
-    def govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:
+    def govern(
+        self, usages: list[ContainerUsage], now: float, tell: Tell = lambda _: None
+    ) -> list[Event]:
         """Plan and act; gives an event for each thing that was not told before.
 
-        What is refused, fails or, in the mode observe, is only planned stays so for many ticks: it
-        is told once for each container and reason.
+        `tell` gets each of them as soon as there is one, while others may still be stopping. What
+        is refused, fails or, in the mode observe, is only planned stays so for many ticks: it is
+        told once for each container and reason.
         """
         listed = {usage.container.id for usage in usages}
-        finished = self._finish(listed)
+        finished = self._finish(listed, tell)
         for id_ in self._memory.told.keys() - listed:
             del self._memory.told[id_]
         planned = plan(usages, self._policy, now)
@@ -96,11 +101,12 @@ class Governor:
             self._engine,
             self._policy,
             memory=self._memory,
+            tell=tell,
             beat=self._beat,
             clock=self._clock,
         )
 
-    def _finish(self, listed: set[str]) -> list[Event]:
+    def _finish(self, listed: set[str], tell: Tell) -> list[Event]:
         """Remove what stopped after all, too late for the tick that asked for it.
 
         What still runs is in the plan again; what was started again since is none of ours.
@@ -113,9 +119,9 @@ class Governor:
             try:
                 if self._may_finish(id_, begun):
                     self._engine.remove(id_)
-                    events.append(
-                        _event(begun.verdict, "done", begun.why, begun.command, self._clock())
-                    )
+                    event = _event(begun.verdict, "done", begun.why, begun.command, self._clock())
+                    tell(event)
+                    events.append(event)
             except EngineError as error:
                 _log.info("%s", error)
                 if isinstance(error, UnreachableError):
@@ -166,13 +172,14 @@ def carry_out(
     policy: Policy,
     *,
     memory: Memory | None = None,
+    tell: Tell = lambda _: None,
     beat: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.time,
 ) -> list[Event]:
     """Remove what the plan says, several at a time; none that fails stops the others.
 
-    What `memory` says was told already is not told again. Ends after the budget and the time limits
-    of one removal at the latest.
+    `tell` is called in this thread alone. What `memory` says was told already is not told again.
+    Ends after the budget and the time limits of one removal at the latest.
     """
     removals = planned.removals
     if not removals:
@@ -187,7 +194,11 @@ def carry_out(
         if time.monotonic() > deadline:
             _log.info("%s is left for the next tick", verdict.container.name)
             return None
-        came = _remove(verdict, planned, engine, policy, memory)
+        try:
+            came = _remove(verdict, planned, engine, policy, memory)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one is not the others'
+            _log.exception("the removal of %s failed", verdict.container.name)
+            came = "failed", f"so1 is at fault, its journal has the whole of it ({error!r})", None
         if came is None:
             return None
         outcome, why, command = came
@@ -202,17 +213,12 @@ def carry_out(
         ordered = [pool.submit(one, verdict) for verdict in removals]
         pending.update(ordered)
         while pending:
-            _, pending = wait(pending, timeout=_BEAT, return_when=FIRST_COMPLETED)
+            finished, pending = wait(pending, timeout=_BEAT, return_when=FIRST_COMPLETED)
+            for future in finished:
+                if event := future.result():
+                    tell(event)
             beat()
-    return [event for future in ordered if (event := _result(future))]
-
-
-def _result(future: Future[Event | None]) -> Event | None:
-    try:
-        return future.result()
-    except Exception:  # noqa: BLE001 - a fault of ours in one removal is not the others'
-        _log.exception("a removal failed")
-        return None
+    return [event for future in ordered if (event := future.result())]
 
 
 def objection(now: Inspected, verdict: Verdict, planned: Plan) -> str | None:
