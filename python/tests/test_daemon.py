@@ -24,6 +24,7 @@ from so1.notify import Notifier
 from so1.store.database import Database
 from so1.store.event import Event
 from tests.processes import CONTAINER, SUFFIX, process
+from tests.store.ticks import tick
 
 WEB = Container(
     id=CONTAINER, name="web", image="alpine", labels={"so1.managed": "true"}, started_at=0
@@ -404,6 +405,34 @@ def test_late_ticks_are_left_out(setup: Setup, caplog: pytest.LogCaptureFixture)
     assert setup.rows("SELECT count(*) FROM metrics") == [(4,)]
 
 
+def test_history_is_kept_for_a_week(setup: Setup) -> None:
+    daemon = setup.daemon()
+    end = setup.now
+    week = 7 * 86_400
+    for age in (week + 60, week - 60, 0):
+        setup.now = end - age
+        daemon.tick()
+    assert setup.rows("SELECT round(timestamp / 1000.0) FROM metrics ORDER BY id") == [
+        (end - week + 60,),
+        (end,),
+    ]
+
+
+def test_history_is_no_larger_than_configured_and_hardly_smaller(setup: Setup) -> None:
+    store = config.Store(str(setup.path), max_mib=8)
+    setup.config = msgspec.structs.replace(setup.config, store=store)
+    daemon = setup.daemon()
+    most = store.max_mib << 20
+    timestamp = round(setup.now * 1000) - 1_000
+    while daemon._database.size() < 1.2 * most:
+        daemon._database.write_tick(tick(timestamp, 6_000))
+        timestamp += 1
+    for _ in range(40):
+        daemon.tick()
+    assert 0.8 * most < daemon._database.size() <= most
+    assert setup.rows("SELECT count(*) FROM metrics WHERE process_count = 2") == [(40,)]
+
+
 def damage(setup: Setup, daemon: Daemon) -> None:
     for _ in range(30):
         daemon.tick()
@@ -414,6 +443,18 @@ def damage(setup: Setup, daemon: Daemon) -> None:
     daemon._database._connection.execute("PRAGMA shrink_memory")
     daemon._database.close()
     daemon._database._connection = sqlite3.connect(setup.path, isolation_level=None)
+
+
+def test_a_file_damaged_before_it_starts_is_replaced(setup: Setup) -> None:
+    setup.path.write_bytes(b"this is not a database at all" * 500)
+    setup.fake.on_tick = lambda _: send(signal.SIGTERM)
+    setup.daemon().run()
+    (moved,) = setup.path.parent.glob("metrics.db.corrupt-*")
+    assert moved.read_bytes() == b"this is not a database at all" * 500
+    assert setup.rows("SELECT count(*) FROM metrics") == [(1,)]
+    assert setup.details("database") == [
+        ("failed", f"The database was damaged: it is kept as {moved}.")
+    ]
 
 
 def test_a_file_damaged_while_it_runs_is_replaced(setup: Setup) -> None:

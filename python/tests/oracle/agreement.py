@@ -38,6 +38,17 @@ def _within(process: Process, before: Process, after: Process) -> Iterable[Diffe
         yield process.pid, "mem_percent", f"{process.mem_percent} for {before.mem_percent}"
 
 
+def _lifetime(process: Process, before: Snapshot, after: Snapshot) -> Iterable[Difference]:
+    """Compare `cpu` with the process's time over its age, which it had between the two."""
+    least, most = (
+        process.cpu_ns * 100 // max(1, taken_ns - process.start_ns)
+        for taken_ns in (after.taken_ns, before.taken_ns)
+    )
+    # The module divides the age as well.
+    if not least <= process.cpu <= most + 1:
+        yield process.pid, "cpu", f"{process.cpu} for {least} to {most}"
+
+
 def compare(before: Snapshot, kernel_says: Snapshot, after: Snapshot) -> set[Difference]:
     """Tell where the kernel's snapshot differs from two of /proc around it."""
     found: set[Difference] = set()
@@ -65,6 +76,7 @@ def compare(before: Snapshot, kernel_says: Snapshot, after: Snapshot) -> set[Dif
             id_ = inside.get(first.pid)
             found.add((first.pid, "container_id", f"{id_} for {first.container_id}"))
         found.update(_within(process, first, last))
+        found.update(_lifetime(process, before, after))
     known = {p.pid for p in (*before.processes, *after.processes)}
     for pid in by_pid.keys() - known:
         found.add((pid, "pid", f"{by_pid[pid].name} is not in /proc"))

@@ -12,17 +12,24 @@ from tests.oracle.agreement import TICK_NS, compare, lasting
 from tests.processes import CONTAINER, typed
 
 CPU = 50 * TICK_NS
+TAKEN = 1_007 * TICK_NS
 
 
 def snapshot(*processes: Process) -> Snapshot:
     inside = [p for p in processes if p.container_id]
     return Snapshot(
-        "procfs", 1, 1000, 400, 600, list(processes), {CONTAINER: inside} if inside else {}
+        "procfs", TAKEN, 1000, 400, 600, list(processes), {CONTAINER: inside} if inside else {}
     )
 
 
 def one(**changes: Any) -> Process:
-    fields = {"start_ns": 7 * TICK_NS, "cpu_ns": CPU, "mem_percent": 5, "container_id": CONTAINER}
+    fields = {
+        "start_ns": 7 * TICK_NS,
+        "cpu_ns": CPU,
+        "cpu": 5,
+        "mem_percent": 5,
+        "container_id": CONTAINER,
+    }
     return typed(9, **(fields | changes))
 
 
@@ -45,6 +52,9 @@ def against(said: Snapshot) -> set[str]:
         ("start_ns", 7 * TICK_NS - 1),
         ("cpu_ns", CPU + 2 * TICK_NS + 1),
         ("cpu_ns", CPU - TICK_NS - 1),
+        ("cpu", 0),
+        ("cpu", 4),
+        ("cpu", 7),
         ("container_id", None),
     ],
 )

@@ -9,9 +9,8 @@ import pytest
 
 from so1.store import database as module
 from so1.store.database import Database, DatabaseError, open_reader
+from tests.store.seed import SEED, SEED_TABLES, seed
 from tests.store.ticks import event, tick
-
-SEED = (Path(module.__file__).parent / "migrations" / "0001_seed.sql").read_text()
 
 
 def rows(path: Path, query: str) -> list[tuple[object, ...]]:
@@ -74,34 +73,20 @@ def test_closing_leaves_what_a_reader_needs(path: Path) -> None:
     }
 
 
-def _seed(path: Path, rows_: int) -> None:
-    with contextlib.closing(sqlite3.connect(path)) as seed, seed:
-        seed.executescript(SEED)
-        seed.executemany(
-            "INSERT INTO process_stats (timestamp, pid, name, ram_usage, cpu_usage)"
-            " VALUES (?, 1, 'old', 5, 6)",
-            [(n,) for n in range(rows_)],
-        )
-        seed.execute(
-            "INSERT INTO metrics (timestamp, total_ram, free_ram, used_ram, container_count,"
-            " process_count, deleted_count) VALUES (7, 1, 2, 3, 4, 5, 6)"
-        )
-
-
 def test_a_database_from_before_is_upgraded(path: Path) -> None:
-    _seed(path, 10)
+    seed(path, 10)
     database = Database(path)
     assert database.moved_to is None
     database.write_tick(tick(1000))
     database.close()
-    assert rows(path, "SELECT * FROM metrics ORDER BY id")[0] == (
-        1,
+    assert rows(path, "SELECT * FROM metrics ORDER BY id")[7] == (
+        8,
         7,
         1,
         2,
         3,
         4,
-        5,
+        1,
         6,
         None,
         None,
@@ -109,6 +94,21 @@ def test_a_database_from_before_is_upgraded(path: Path) -> None:
     assert rows(path, "SELECT count(*) FROM process_stats WHERE name = 'old'") == [(10,)]
     assert rows(path, "PRAGMA user_version") == [(module._migrations()[-1][0],)]
     assert rows(path, "PRAGMA auto_vacuum") == [(2,)]
+
+
+@pytest.mark.parametrize("before", [0, 10])
+@pytest.mark.parametrize("table", SEED_TABLES)
+def test_the_seed_s_columns_stay_what_and_where_they_are(
+    path: Path, table: str, before: int
+) -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as contract:
+        contract.executescript(SEED)
+        columns = contract.execute(f"PRAGMA table_info({table})").fetchall()
+    assert len(columns) >= 6
+    if before:
+        seed(path, before)
+    Database(path).close()
+    assert rows(path, f"PRAGMA table_info({table})")[: len(columns)] == columns
 
 
 def test_a_database_of_version_2_gets_the_limits(path: Path) -> None:
@@ -315,7 +315,7 @@ def test_the_last_tick_stays_however_large(path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_shrinks(path: Path) -> None:
-    _seed(path, 100_000)
+    seed(path, 100, 1000)
     database = Database(path)
     before = path.stat().st_size
     for timestamp in range(10**6, 10**6 + 40):

@@ -55,13 +55,13 @@ def generate(path: Path, count: int | None, *, dry_run: bool) -> None:
                 " daemon's user, on a host where so1 is installed"
             ) from error
         try:
-            _generate(settled, count, dry_run=dry_run)
+            _generate(settled, count, random.SystemRandom(), dry_run=dry_run)
         except EngineError as error:
             raise click.ClickException(str(error)) from error
 
 
-def _generate(settled: Config, count: int | None, *, dry_run: bool) -> None:
-    engine, chance = Engine(settled.docker), random.SystemRandom()
+def _generate(settled: Config, count: int | None, chance: random.Random, *, dry_run: bool) -> None:
+    engine = Engine(settled.docker)
     room = workload.places(engine, settled.governor.maximum)
     if not room:
         click.echo(f"{settled.governor.maximum} managed containers run, no more may; nothing to do")

@@ -24,8 +24,8 @@ CREATE TABLE process_states (
     process_count INTEGER NOT NULL
 );
 
--- What the daemon did, refused or could not do. kind: remove, docker, database, source, config, daemon.
--- outcome: done, planned (observe mode), refused, failed.
+-- What the daemon did, refused or could not do. kind: remove, docker, database, source, limits,
+-- config, metrics, daemon. outcome: done, planned (observe mode), refused, failed.
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     timestamp INTEGER NOT NULL,
