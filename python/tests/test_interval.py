@@ -81,3 +81,10 @@ def test_never_negative(seen: list[tuple[int, int, int]], taken: int) -> None:
     two = [typed(pid, start_ns=start, cpu_ns=cpu) for pid, start, cpu in seen[1::2]]
     interval = after(snapshot(taken, *one), snapshot(taken + 7, *two))
     assert all(interval.percent(p) >= 0 for p in two)
+
+
+def test_the_busy_ones_are_those_that_used_any() -> None:
+    idle, worked = typed(1, start_ns=5, cpu_ns=SECOND), typed(2, start_ns=5, cpu_ns=SECOND)
+    later = typed(2, start_ns=5, cpu_ns=2 * SECOND)
+    assert after(snapshot(SECOND, idle, worked)).busy == []
+    assert after(snapshot(SECOND, idle, worked), snapshot(3 * SECOND, idle, later)).busy == [later]

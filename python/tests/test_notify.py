@@ -33,6 +33,20 @@ def test_messages(systemd: tuple[str, socket.socket]) -> None:
     assert int(second.removeprefix(b"MONOTONIC_USEC=")) > 0
 
 
+def test_a_sign_of_life_is_not_given_more_often_than_it_is_worth(
+    systemd: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, listener = systemd
+    clock = iter((1000, 1001, 1009.9, 1010, 1011))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    notifier = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "80000000"})
+    for _ in range(5):
+        notifier.watchdog()
+    notifier.stopping()
+    received = [listener.recv(1000) for _ in range(3)]
+    assert received == [b"WATCHDOG=1", b"WATCHDOG=1", b"STOPPING=1"]
+
+
 @pytest.mark.parametrize(
     ("environment", "seconds"),
     [

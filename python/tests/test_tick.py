@@ -28,6 +28,7 @@ def build(
         tick.usages(containers, by_container, percent),
         percent,
         lambda _: "low",
+        busy=[p for p in processes if percent(p)],
         top=top,
         host_cpu=12.5,
         removed=0,

@@ -167,7 +167,7 @@ def the_governor_keeps_the_best_three_and_two() -> None:
 
 
 def main_pid() -> str:
-    """The daemon's process, or 0."""
+    """Tell the daemon's process; 0 where none runs."""
     return run("systemctl", "show", "--property=MainPID", "--value", "so1").strip()
 
 

@@ -29,6 +29,7 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _LIST_SECONDS = 60
 """How long Docker's list stands while the kernel sees just the containers that are in it."""
 _DAY_MS = 86_400_000
+_PRUNE_MS = 300_000
 _MIB = 1 << 20
 
 
@@ -213,6 +214,7 @@ class Daemon:
             usages + strangers,
             percent,
             self._containers.classify,
+            busy=self._interval.busy,
             limits=limited,
             top=self._config.store.top_processes,
             host_cpu=host_cpu,
@@ -350,6 +352,8 @@ class Daemon:
         self._troubles.over("database", "The database is written to again.")
         store = self._config.store
         oldest = rows.timestamp - round(store.retention_days * _DAY_MS)
+        # Five minutes at once: one by one, what is too old would make every tick dearer.
+        oldest -= oldest % _PRUNE_MS
         try:
             self._database.prune(oldest, store.max_mib * _MIB)
         except sqlite3.DatabaseError as error:

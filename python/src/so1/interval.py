@@ -5,39 +5,49 @@ from so1.model import Process, Snapshot
 
 
 class Interval:
-    """Remembers the last snapshot's CPU times by (pid, start), so a reused pid inherits nothing."""
+    """Remembers the last snapshot; a process is its pid and its start, or a reused pid inherits."""
 
     def __init__(self) -> None:
         """Start without a history: the first snapshot's processes all use 0 percent."""
-        self._cpu: dict[tuple[int, int], int] = {}
+        self._last: dict[int, Process] = {}
         self._taken_ns: int | None = None
         self._used: dict[tuple[int, int], int] = {}
         self._percent: dict[tuple[int, int], float] = {}
+        self.busy: list[Process] = []
+        """The last snapshot's processes that used any CPU over the interval."""
 
     def advance(self, snapshot: Snapshot) -> None:
         """Make this snapshot the end of the interval."""
-        before = self._cpu
-        self._cpu = {(p.pid, p.start_ns): p.cpu_ns for p in snapshot.processes}
-        since = self._taken_ns
+        last, since = self._last, self._taken_ns
+        self._last = {p.pid: p for p in snapshot.processes}
         self._taken_ns = snapshot.taken_ns
-        self._used = {}
-        self._percent = {}
-        if since is None:
-            return
-        # Most processes of a host sleep: only those whose counter moved are looked at.
-        for key, cpu_ns in self._cpu.items() - before.items():
-            # It started meanwhile, or else nothing is known of what it used before.
-            then = before.get(key, 0 if key[1] >= since else cpu_ns)
-            if cpu_ns > then:
-                self._used[key] = cpu_ns - then
-        elapsed = snapshot.taken_ns - since
-        if elapsed > 0:
-            self._percent = {key: used * 100 / elapsed for key, used in self._used.items()}
+        self._used, self.busy = {}, []
+        for process in snapshot.processes if since is not None else ():
+            before = last.get(process.pid)
+            # Most processes of a host sleep: what this costs is what a tick costs.
+            if before and before.cpu_ns == process.cpu_ns and before.start_ns == process.start_ns:
+                continue
+            used = process.cpu_ns - _then(process, before, since or 0)
+            if used > 0:
+                self._used[process.key] = used
+                self.busy.append(process)
+        elapsed = snapshot.taken_ns - (since or 0)
+        self._percent = (
+            {key: used * 100 / elapsed for key, used in self._used.items()} if elapsed > 0 else {}
+        )
 
     def used_ns(self, process: Process) -> int:
         """CPU time that the process used over the interval, in nanoseconds."""
-        return self._used.get((process.pid, process.start_ns), 0)
+        return self._used.get(process.key, 0)
 
     def percent(self, process: Process) -> float:
         """Percent of one CPU that the process used over the interval."""
-        return self._percent.get((process.pid, process.start_ns), 0.0)
+        return self._percent.get(process.key, 0.0)
+
+
+def _then(process: Process, before: Process | None, since: int) -> int:
+    """Tell what a process had used when the interval began."""
+    if before and before.start_ns == process.start_ns:
+        return before.cpu_ns
+    # It started meanwhile, or else nothing is known of what it used before.
+    return 0 if process.start_ns >= since else process.cpu_ns

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 _PATIENCE = 1.0
 """Seconds that systemd may take to read; a message more is not worth a tick."""
+_BEATS = 8
+"""Signs of life in the time after which systemd takes a silent daemon for dead."""
 
 
 class Notifier:
@@ -23,6 +25,7 @@ class Notifier:
         microseconds = int(given) if ours and given.isdecimal() else 0
         self.watchdog_seconds: float | None = microseconds / 1e6 if microseconds else None
         """How often systemd must hear from us at the least; None where it does not watch."""
+        self._beat_due = 0.0
 
     def _send(self, message: str) -> None:
         if not self._address:
@@ -49,8 +52,12 @@ class Notifier:
         self._send("STOPPING=1")
 
     def watchdog(self) -> None:
-        """Say that the daemon is alive."""
-        if self.watchdog_seconds:
+        """Say that the daemon is alive, where it has not been said for a while."""
+        if not self.watchdog_seconds:
+            return
+        now = time.monotonic()
+        if now >= self._beat_due:
+            self._beat_due = now + self.watchdog_seconds / _BEATS
             self._send("WATCHDOG=1")
 
     def status(self, sentence: str) -> None:

@@ -3,7 +3,8 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 from so1.model import Container, ContainerUsage, MemoryLimit, Process, Snapshot
 from so1.store.database import Tick
@@ -27,6 +28,8 @@ _INTEGER_MAX = (1 << 63) - 1
 """The largest number that SQLite stores."""
 
 Percent = Callable[[Process], float]
+_rss = attrgetter("rss")
+_state = attrgetter("state")
 
 
 def state_name(state: int) -> str:
@@ -65,23 +68,19 @@ def unknown(by_container: Mapping[str, object], known: Sequence[Container]) -> l
 
 
 def _process_rows(
-    processes: Sequence[Process], percent: Percent, top: int
+    processes: Sequence[Process], percent: Percent, busy: Sequence[Process], top: int
 ) -> list[tuple[object, ...]]:
-    cpu = list(map(percent, processes))
-    ram = [p.rss for p in processes]
-    kept: Iterable[int] = range(len(processes))
+    kept = processes
     if top and len(processes) > top:
-        largest = sorted(kept, key=ram.__getitem__)[-top:]
-        # Most processes of a host sleep, and none of those is among the busiest.
-        busiest = sorted((i for i in kept if cpu[i]), key=cpu.__getitem__)[-top:]
-        kept = sorted({*largest, *busiest})
-    rows: list[tuple[object, ...]] = [
-        (processes[i].pid, processes[i].name, ram[i], round(cpu[i])) for i in kept
-    ]
-    if len(rows) < len(processes):
+        largest = sorted(processes, key=_rss)[-top:]
+        busiest = sorted(busy, key=percent)[-top:]
+        chosen = {p.key: p for p in (*largest, *busiest)}
+        kept = [chosen[key] for key in sorted(chosen)]
+    rows: list[tuple[object, ...]] = [(p.pid, p.name, p.rss, round(percent(p))) for p in kept]
+    if len(kept) < len(processes):
         # The sums over the table stay those of the host.
-        other_ram = sum(ram) - sum(ram[i] for i in kept)
-        other_cpu = sum(cpu) - sum(cpu[i] for i in kept)
+        other_ram = sum(map(_rss, processes)) - sum(map(_rss, kept))
+        other_cpu = sum(map(percent, busy)) - sum(map(percent, kept))
         rows.append((0, "(other)", other_ram, round(other_cpu)))
     return rows
 
@@ -102,6 +101,7 @@ def build(
     percent: Percent,
     classify: Callable[[Container], str],
     *,
+    busy: Sequence[Process],
     limits: Sequence[MemoryLimit] = (),
     top: int,
     host_cpu: float,
@@ -115,7 +115,7 @@ def build(
     CPU, and how many limits; 0 for all.
     """
     states: Counter[str] = Counter()
-    for state, count in Counter([p.state for p in snapshot.processes]).items():
+    for state, count in Counter(map(_state, snapshot.processes)).items():
         states[state_name(state)] += count
     return Tick(
         timestamp=timestamp,
@@ -129,7 +129,7 @@ def build(
             for u in measured
             for p in snapshot.by_container.get(u.container.id, ())
         ],
-        process_stats=_process_rows(snapshot.processes, percent, top),
+        process_stats=_process_rows(snapshot.processes, percent, busy, top),
         container_totals=[
             (
                 *(u.container.id, u.container.name, u.container.image),

@@ -68,6 +68,16 @@ def _insert(table: str) -> str:
 _ROWS = [table for table in _TABLES if table not in ("metrics", "events")]
 """Those of which a tick has any number of rows, in its field of the same name."""
 _INSERT = {table: _insert(table) for table in _TABLES}
+_OLDEST = " UNION ALL ".join(
+    f"SELECT min(timestamp) AS oldest FROM {table}"  # noqa: S608 - constants
+    for table in _TABLES
+)
+_STATE = (
+    f"SELECT (SELECT min(oldest) FROM ({_OLDEST})),"  # noqa: S608 - constants
+    " (page_count - freelist_count) * page_size, freelist_count"
+    " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+)
+"""The oldest timestamp, the bytes that hold something, the pages that hold nothing."""
 
 
 def _event_row(e: Event) -> tuple[object, ...]:
@@ -239,7 +249,11 @@ class Database:
         A tick goes from all tables at once. Raises sqlite3.Error where that cannot be written.
         """
         execute = self._connection.execute
-        if self.size() > max_bytes * 0.9:
+        oldest, used, unused = execute(_STATE).fetchone()
+        full = used > max_bytes * 0.9
+        if not full and not unused and (oldest is None or oldest >= before):
+            return
+        if full:
             (newest,) = execute("SELECT max(timestamp) FROM metrics").fetchone()
             before = max(before, newest or 0)
         # More than a tick brings, or a file whose ticks become larger would only grow.
@@ -262,13 +276,9 @@ class Database:
     def size(self) -> int:
         """Bytes of the file that hold something; 0 where it cannot be read."""
         try:
-            pages, unused, page = (
-                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "freelist_count", "page_size")
-            )
+            return int(self._connection.execute(_STATE).fetchone()[1])
         except sqlite3.Error:
             return 0
-        return int((pages - unused) * page)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
