@@ -13,10 +13,7 @@ MYPYPATH=library:tests/library mypy --no-error-summary --strict library/*.py tes
 mypy --no-error-summary --strict kernel/tests/*.py kernel/memlimit/tests/*.py
 mypy --no-error-summary --strict bench/*.py bench/guest/*.py
 mypy --no-error-summary --strict lab/*.py molecule/default/files/*.py
-(cd python && mypy --no-error-summary --strict -p tests)
-for tests in grafana fleet prometheus site so1_daemon; do
-    (cd "tests/$tests" && MYPYPATH=../../python mypy --no-error-summary --strict .)
-done
+mypy --no-error-summary --strict tests/site tests/so1_daemon
 (cd grafana && mypy --no-error-summary --strict -p generator -p bench)
 echo "lint: shellcheck"
 git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck

@@ -14,10 +14,10 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 
-#define PF_KTHREAD 0x00200000
+#define PF_KTHREAD  0x00200000
 #define TASK_REPORT 0x7f
-#define TASK_IDLE 0x402
-#define PAGE_KIB 4
+#define TASK_IDLE   0x402
+#define PAGE_KIB    4
 #define MAX_THREADS 64
 
 extern const void _totalram_pages __ksym;
@@ -72,8 +72,10 @@ int so1_bench(struct bpf_iter__task *ctx)
 		__u64 free_ram = pages_kib(&vm_zone_stat);
 
 		total_ram = pages_kib(&_totalram_pages);
-		BPF_SEQ_PRINTF(seq, "{\"total_ram\":%llu,\"free_ram\":%llu,\"used_ram\":%llu,"
-			       "\"processes\":[", total_ram, free_ram, total_ram - free_ram);
+		BPF_SEQ_PRINTF(seq,
+			       "{\"total_ram\":%llu,\"free_ram\":%llu,\"used_ram\":%llu,"
+			       "\"processes\":[",
+			       total_ram, free_ram, total_ram - free_ram);
 	} else {
 		bpf_seq_write(seq, ",", 1);
 	}
@@ -83,7 +85,8 @@ int so1_bench(struct bpf_iter__task *ctx)
 
 		BPF_CORE_READ_INTO(&pages, mm, rss_stat);
 		rss = (pages.count[MM_FILEPAGES].counter + pages.count[MM_ANONPAGES].counter +
-		       pages.count[MM_SHMEMPAGES].counter) * PAGE_KIB;
+		       pages.count[MM_SHMEMPAGES].counter) *
+		      PAGE_KIB;
 		vsz = mm->total_vm * PAGE_KIB;
 	}
 	state = task->__state;
@@ -91,7 +94,8 @@ int so1_bench(struct bpf_iter__task *ctx)
 	start = task->start_boottime;
 	run = cpu_ns(task);
 	age = now > start ? (now - start) / 100 : 0;
-	BPF_SEQ_PRINTF(seq, "{\"pid\":%d,\"ppid\":%d,\"uid\":%u,\"name\":\"%s\",\"state\":%u,"
+	BPF_SEQ_PRINTF(seq,
+		       "{\"pid\":%d,\"ppid\":%d,\"uid\":%u,\"name\":\"%s\",\"state\":%u,"
 		       "\"threads\":%d,\"rss\":%llu,\"vsz\":%llu,\"mem_percent\":%llu,"
 		       "\"cpu\":%llu,\"start_ns\":%llu,\"cpu_ns\":%llu}",
 		       task->tgid, task->real_parent->tgid, task->cred->uid.val, task->comm, state,

@@ -47,7 +47,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (size_t i = 0; i < SIZE; i += 4096)
-		buffer[i] = 1;	/* page faults are not part of a read */
+		buffer[i] = 1; /* page faults are not part of a read */
 	while (repeats--)
 		for (int i = 2; i < argc; i++)
 			printf("%lld%c", took(argv[i]), i + 1 < argc ? ' ' : '\n');
