@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -106,8 +105,7 @@ def test_the_datasource_is_the_variable_everywhere(on_sqlite: dict[str, Any]) ->
     variables = {variable["name"]: variable for variable in on_sqlite["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource"
     assert variables["datasource"]["query"] == "frser-sqlite-datasource"
-    provisioned = yaml.safe_load((GRAFANA / "provisioning/datasources/so1.yaml").read_text())
-    (source,) = provisioned["datasources"]
+    source = plugin.datasource()
     assert variables["datasource"]["current"]["value"] == source["uid"]
     users = [*on_sqlite["panels"], *on_sqlite["annotations"]["list"]]
     targets = [t for panel in on_sqlite["panels"] for t in panel["targets"]]

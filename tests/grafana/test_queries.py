@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Every query of the dashboards runs, on history and on nothing, and gives what its panel needs."""
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +138,3 @@ def test_a_range_in_the_past_shows_the_past(filled: Path, now: int) -> None:
     first = figures(filled, before, "containers", "Containers")[0]["name"]
     assert first.startswith("so1-0-")
     assert figures(filled, now, "containers", "Containers")[0]["name"].startswith("so1-1-")
-
-
-def test_the_reader_cannot_write(filled: Path) -> None:
-    connection = plugin.connect(filled)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        connection.execute("DELETE FROM metrics")
-    connection.close()
