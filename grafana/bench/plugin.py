@@ -19,14 +19,16 @@ _MACRO = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>__\w
 
 @dataclass(frozen=True)
 class StoredQuery:
-    """A query as a dashboard's JSON holds it; `place` says where."""
+    """A query as a dashboard's JSON holds it; `place` says where, `shown` in what kind of panel."""
 
     place: str
+    shown: str
     sql: str
     query_type: str
     time_columns: tuple[str, ...]
-    max_points: int
-    min_interval_ms: int
+    max_points: int = 1_000
+    min_interval_ms: int = 1_000
+    transformations: tuple[dict[str, Any], ...] = ()
 
 
 def load(name: str) -> dict[str, Any]:
@@ -55,26 +57,27 @@ def queries(dashboard: dict[str, Any]) -> Iterator[StoredQuery]:
         for target in panel["targets"]:
             yield StoredQuery(
                 f"{title}: {panel['title']}",
+                panel["type"],
                 target["rawQueryText"],
                 target["queryType"],
                 tuple(target["timeColumns"]),
                 int(panel.get("maxDataPoints") or 1_000),
                 _interval(panel.get("interval")),
+                tuple(panel.get("transformations", ())),
             )
     for annotation in dashboard["annotations"]["list"]:
         target = annotation["target"]
         yield StoredQuery(
             f"{title}: annotation {annotation['name']}",
+            "annotation",
             target["rawQueryText"],
             target["queryType"],
             tuple(target["timeColumns"]),
-            1_000,
-            1_000,
         )
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             yield StoredQuery(
-                f"{title}: variable {variable['name']}", variable["query"], "table", (), 1, 1_000
+                f"{title}: variable {variable['name']}", "variable", variable["query"], "table", ()
             )
 
 
