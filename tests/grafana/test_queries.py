@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from shape import Rows, ask, check_shape
 
-from bench import plugin
+from bench import history, plugin
+from so1 import tick
 
 HOUR_MS = 3_600_000
 ALL = [
@@ -113,6 +114,10 @@ def test_a_host_without_limits_has_no_rows_and_says_so(filled: Path, now: int) -
     panels = plugin.load("system")["panels"]
     (panel,) = [panel for panel in panels if panel["title"] == "Limited processes"]
     assert panel["fieldConfig"]["defaults"]["noValue"] == "No process was limited at the last tick"
+
+
+def test_the_made_up_history_has_the_states_that_a_daemon_writes() -> None:
+    assert set(history.STATES) <= set(tick.STATES.values())
 
 
 def test_a_range_in_the_past_shows_the_past(filled: Path, now: int) -> None:
