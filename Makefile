@@ -54,8 +54,11 @@ bench: ## Measure on a VM against BPF, psutil, ps and two exporters; writes docs
 bench-fleet: setup-tests ## Simulate up to 1,000 hosts; writes docs/fleet-scale.md
 	@cd tests/fleet && $(ROOT) python -m scale
 
+bench-grafana: setup ## Time every query of the dashboards on a week of history; fails above 200 ms
+	@cd grafana && python -m bench
+
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help setup setup-tests up down lint test test-fast test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-limiter
+.PHONY: help setup setup-tests up down lint test test-fast test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
 .DEFAULT_GOAL := help

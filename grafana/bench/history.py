@@ -9,7 +9,7 @@ from pathlib import Path
 MIGRATIONS = Path(__file__).parents[2] / "python/src/so1/store/migrations"
 INTERVAL_MS = 20_000
 CLASSES = ("low", "high", "unmanaged")
-STATES = ("running", "sleeping", "idle", "disk sleep", "zombie")
+STATES = ("running", "sleeping", "idle", "disk-sleep", "zombie")
 
 
 def create(path: Path) -> sqlite3.Connection:

@@ -31,7 +31,6 @@ class EventsAnnotation(builder.Builder[model.AnnotationQuery]):
             ORDER BY timestamp DESC
             LIMIT 100
             """,
-            "table",
             "Events",
         )
         return _Annotation(

@@ -7,8 +7,8 @@ from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.dashboard import VariableOption
 
 from generator.board import board, place
-from generator.panel import bars, dial, graph, number, rows, steps, unit
-from generator.query import LAST_TICK, SAMPLED_TICKS
+from generator.panel import bars, dial, graph, named_graph, number, rows, steps, unit
+from generator.query import LAST_TICK, PART, SAMPLED_TICKS, once_ticked
 
 UID = "so1-containers"
 TITLE = "SO1 Containers"
@@ -20,7 +20,6 @@ POLICY = {
 """The daemon's defaults; the role writes a host's own numbers in their place."""
 
 IDLE = "No container was running at the last tick"
-BY_LABEL = "${__field.labels.name}"
 
 
 def _variable(name: str, value: str, description: str) -> TextBoxVariable:
@@ -39,7 +38,8 @@ def _policy(name: str) -> str:
 
 def _class_count(name: str) -> stat.Panel:
     sql = f"""
-        SELECT COUNT(*) AS running, {_policy("keep_" + name)} AS kept
+        SELECT {once_ticked("COUNT(*)")} AS running,
+               {once_ticked(_policy("keep_" + name))} AS kept
         FROM container_totals
         WHERE timestamp = {LAST_TICK} AND class = '{name}'
     """  # noqa: S608 - constants
@@ -92,7 +92,7 @@ def containers() -> dashboard.Dashboard:
         "Managed containers at the last tick as a share of the maximum; above 100 % the governor"
         " goes down to what is kept of each class.",
         f"""
-        SELECT COUNT(*) * 100.0 / MAX(1, {_policy("maximum")}) AS managed
+        SELECT {once_ticked(f"COUNT(*) * 100.0 / MAX(1, {_policy('maximum')})")} AS managed
         FROM container_totals
         WHERE timestamp = {LAST_TICK} AND class <> 'unmanaged'
         """,  # noqa: S608
@@ -101,7 +101,7 @@ def containers() -> dashboard.Dashboard:
         "Unmanaged",
         "Containers without the label so1.managed=true at the last tick; none is ever touched.",
         f"""
-        SELECT COUNT(*) AS unmanaged FROM container_totals
+        SELECT {once_ticked("COUNT(*)")} AS unmanaged FROM container_totals
         WHERE timestamp = {LAST_TICK} AND class = 'unmanaged'
         """,  # noqa: S608
     )
@@ -109,7 +109,7 @@ def containers() -> dashboard.Dashboard:
         "Removed",
         "Containers that the governor removed in the time range shown.",
         """
-        SELECT COALESCE(SUM(deleted_count), 0) AS removed FROM metrics
+        SELECT SUM(deleted_count) AS removed FROM metrics
         WHERE timestamp BETWEEN $__from AND $__to
         """,
     )
@@ -117,7 +117,7 @@ def containers() -> dashboard.Dashboard:
         "Containers by class",
         "Containers of each class at the last tick of each interval, against the policy's numbers.",
         f"""
-        SELECT tick.timestamp / 1000 AS time,
+        SELECT {PART}, tick.timestamp / 1000 AS time,
                COUNT(CASE WHEN c.class = 'low' THEN 1 END) AS low,
                COUNT(CASE WHEN c.class = 'high' THEN 1 END) AS high,
                COUNT(CASE WHEN c.class = 'unmanaged' THEN 1 END) AS unmanaged,
@@ -136,7 +136,7 @@ def containers() -> dashboard.Dashboard:
         "Containers",
         "Every running container at the last tick, the largest first.",
         f"""
-        SELECT container_name AS name, image, class, process_count AS processes,
+        SELECT {PART}, container_name AS name, image, class, process_count AS processes,
                ram_usage AS RAM, cpu_usage AS CPU, substr(container_id, 1, 12) AS id
         FROM container_totals
         WHERE timestamp = {LAST_TICK}
@@ -147,14 +147,14 @@ def containers() -> dashboard.Dashboard:
         "Governor and daemon events",
         "What was removed, planned, refused or failed, newest first; the last column brings a"
         " removed container back.",
-        """
-        SELECT timestamp / 1000.0 AS time, kind, outcome, container_name AS container, image,
-               class, ram_usage AS RAM, cpu_usage AS CPU, rule, detail, recreate
+        f"""
+        SELECT {PART}, timestamp / 1000.0 AS time, kind, outcome, container_name AS container,
+               image, class, ram_usage AS RAM, cpu_usage AS CPU, rule, detail, recreate
         FROM events
         WHERE timestamp BETWEEN $__from AND $__to
         ORDER BY timestamp DESC
         LIMIT 200
-        """,
+        """,  # noqa: S608
     )
     calm = steps((None, "green"))
     panels = [
@@ -173,28 +173,26 @@ def containers() -> dashboard.Dashboard:
         (removed.unit("short").thresholds(steps((None, "green"), (1, "orange"))), 4, 6),
         (classes.unit("short").min(0).thresholds(calm), 8, 9),
         (
-            graph(
+            named_graph(
                 "RAM per container",
                 "Resident RAM of each container's processes at the last tick of each interval.",
                 _per_container("ram_usage"),
             )
             .unit("kbytes")
             .min(0)
-            .display_name(BY_LABEL)
             .thresholds(calm)
             .no_value(IDLE),
             8,
             9,
         ),
         (
-            graph(
+            named_graph(
                 "CPU per container",
                 "CPU of each container at the last tick of each interval, in percent of one CPU.",
                 _per_container("cpu_usage"),
             )
             .unit("percent")
             .min(0)
-            .display_name(BY_LABEL)
             .thresholds(calm)
             .no_value(IDLE),
             8,

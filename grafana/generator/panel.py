@@ -4,13 +4,39 @@
 from grafana_foundation_sdk.builders import barchart, common, gauge, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models import common as model
-from grafana_foundation_sdk.models.dashboard import DynamicConfigValue, Threshold, ThresholdsMode
+from grafana_foundation_sdk.models.dashboard import (
+    DataTransformerConfig,
+    DynamicConfigValue,
+    Threshold,
+    ThresholdsMode,
+)
 
 from generator.query import DATASOURCE, Query
 
 WAITING = "Waiting for the first tick of the so1 daemon"
 MAX_POINTS = 300
 MIN_INTERVAL = "20s"
+
+PARTED = DataTransformerConfig(
+    id_val="partitionByValues",
+    options={"fields": ["part"], "keepFields": False, "naming": {"asLabels": False}},
+)
+"""Makes a frame of the rows, and none of no row.
+
+Of a frame without rows Grafana 12 draws empty axes or a bare header; without a frame it shows
+the panel's noValue.
+"""
+
+PIVOTED = DataTransformerConfig(
+    id_val="groupingToMatrix",
+    options={
+        "rowField": "time",
+        "columnField": "name",
+        "valueField": "value",
+        "emptyValue": "null",
+    },
+)
+"""Makes a line of each name, with a gap where it has no value; no row makes no line."""
 
 
 def steps(*limits: tuple[float | None, str]) -> ThresholdsConfig:
@@ -59,13 +85,14 @@ def dial(title: str, description: str, sql: str) -> gauge.Panel:
 
 
 def graph(title: str, description: str, sql: str) -> timeseries.Panel:
-    """Lines over time; a text column of the query names the lines."""
+    """Lines over time; the query gives PART, time, and a column for each line."""
     return (
         timeseries.Panel()
         .title(title)
         .description(description)
         .datasource(DATASOURCE)
-        .with_target(Query(sql, "time series"))
+        .with_target(Query(sql))
+        .with_transformation(PARTED)
         .max_data_points(MAX_POINTS)
         .interval(MIN_INTERVAL)
         .legend(
@@ -85,6 +112,11 @@ def graph(title: str, description: str, sql: str) -> timeseries.Panel:
         .show_points(model.VisibilityMode.NEVER)
         .no_value(WAITING)
     )
+
+
+def named_graph(title: str, description: str, sql: str) -> timeseries.Panel:
+    """Lines over time; the query gives time, name and value, and names the lines by it."""
+    return graph(title, description, sql).transformations([PIVOTED])
 
 
 def bars(title: str, description: str, sql: str, x_field: str) -> barchart.Panel:
@@ -116,13 +148,14 @@ def bars(title: str, description: str, sql: str, x_field: str) -> barchart.Panel
 
 
 def rows(title: str, description: str, sql: str) -> table.Panel:
-    """Show the rows of a query, as they are."""
+    """Show the rows of a query, as they are, without its column PART."""
     return (
         table.Panel()
         .title(title)
         .description(description)
         .datasource(DATASOURCE)
         .with_target(Query(sql))
+        .with_transformation(PARTED)
         .show_header(show_header=True)
         .cell_height(model.TableCellHeight.SM)
         .no_value(WAITING)

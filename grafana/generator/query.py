@@ -2,23 +2,24 @@
 """A query as the SQLite datasource plugin stores it."""
 
 import textwrap
-from typing import Literal
 
 from grafana_foundation_sdk.cog import builder, variants
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 PLUGIN = "frser-sqlite-datasource"
 DATASOURCE = DataSourceRef(type_val=PLUGIN, uid="${datasource}")
-Format = Literal["table", "time series"]
 
 
 class SqliteQuery(variants.Dataquery):
-    """The plugin turns columns listed in `timeColumns` from epoch seconds into times."""
+    """The plugin turns columns listed in `timeColumns` from epoch seconds into times.
 
-    def __init__(self, sql: str, query_format: Format, ref_id: str) -> None:
-        """Keep SQL with its indentation removed; `query_format` is the plugin's queryType."""
+    Its other format, «time series», fails where a query with a text column gives no row; Grafana's
+    transformations make lines of a table as well, and take no row for what it is.
+    """
+
+    def __init__(self, sql: str, ref_id: str) -> None:
+        """Keep SQL with its indentation removed."""
         self.sql = textwrap.dedent(sql).strip()
-        self.query_format = query_format
         self.ref_id = ref_id
 
     def to_json(self) -> dict[str, object]:
@@ -26,7 +27,7 @@ class SqliteQuery(variants.Dataquery):
         return {
             "datasource": DATASOURCE,
             "refId": self.ref_id,
-            "queryType": self.query_format,
+            "queryType": "table",
             "rawQueryText": self.sql,
             "queryText": self.sql,
             "timeColumns": ["time"],
@@ -36,9 +37,9 @@ class SqliteQuery(variants.Dataquery):
 class Query(builder.Builder[variants.Dataquery]):
     """What a panel's `with_target` takes."""
 
-    def __init__(self, sql: str, query_format: Format = "table", ref_id: str = "A") -> None:
+    def __init__(self, sql: str, ref_id: str = "A") -> None:
         """See SqliteQuery."""
-        self._query = SqliteQuery(sql, query_format, ref_id)
+        self._query = SqliteQuery(sql, ref_id)
 
     def build(self) -> variants.Dataquery:
         """Return the query itself."""
@@ -56,3 +57,11 @@ SAMPLED_TICKS = """(
     GROUP BY timestamp / $__interval_ms
 )"""
 """The last tick of each interval; what joins it costs the same for an hour and for a week."""
+
+PART = "'' AS part"
+"""A column that is the same in every row; see `panel.PARTED`."""
+
+
+def once_ticked(figure: str) -> str:
+    """Give a figure that is 0 without rows as NULL, which is not known, where there is no tick."""
+    return f"CASE WHEN {LAST_TICK} IS NOT NULL THEN {figure} END"

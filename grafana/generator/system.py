@@ -6,8 +6,8 @@ from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.common import BigValueTextMode, StackingMode
 
 from generator.board import board, place
-from generator.panel import bars, dial, graph, number, rows, steps, unit
-from generator.query import LAST_TICK, SAMPLED_TICKS
+from generator.panel import bars, dial, graph, named_graph, number, rows, steps, unit
+from generator.query import LAST_TICK, PART, SAMPLED_TICKS
 
 UID = "so1-system"
 TITLE = "SO1 System"
@@ -47,14 +47,14 @@ def system() -> dashboard.Dashboard:
     ram = graph(
         "RAM",
         "Used and free RAM, the mean of each interval; used is total minus free, caches included.",
-        """
-        SELECT timestamp / $__interval_ms * $__interval_ms / 1000 AS time,
+        f"""
+        SELECT {PART}, timestamp / $__interval_ms * $__interval_ms / 1000 AS time,
                AVG(used_ram) AS used, AVG(free_ram) AS free
         FROM metrics
         WHERE timestamp BETWEEN $__from AND $__to
-        GROUP BY 1
-        ORDER BY 1
-        """,
+        GROUP BY time
+        ORDER BY time
+        """,  # noqa: S608
     )
     processes = number(
         "Processes",
@@ -89,16 +89,16 @@ def system() -> dashboard.Dashboard:
     count = graph(
         "Processes over time",
         "Processes on the host, the mean of each interval.",
-        """
-        SELECT timestamp / $__interval_ms * $__interval_ms / 1000 AS time,
+        f"""
+        SELECT {PART}, timestamp / $__interval_ms * $__interval_ms / 1000 AS time,
                AVG(process_count) AS processes
         FROM metrics
         WHERE timestamp BETWEEN $__from AND $__to
-        GROUP BY 1
-        ORDER BY 1
-        """,
+        GROUP BY time
+        ORDER BY time
+        """,  # noqa: S608
     )
-    states = graph(
+    states = named_graph(
         "Process states",
         "How many processes were in each state at the last tick of each interval.",
         f"""
@@ -113,7 +113,7 @@ def system() -> dashboard.Dashboard:
         "Processes under a limit of the memory limiter at the last tick, the one nearest to its"
         " limit first; both sizes are address space.",
         f"""
-        SELECT process_name AS process, pid, limit_bytes AS "limit", size_bytes AS "in use",
+        SELECT {PART}, process_name AS process, pid, limit_bytes AS "limit", size_bytes AS "in use",
                size_bytes * 100.0 / limit_bytes AS percent, set_at AS since, set_by AS "by uid"
         FROM memory_limits
         WHERE timestamp = {LAST_TICK}
@@ -121,7 +121,6 @@ def system() -> dashboard.Dashboard:
         """,  # noqa: S608
     )
     stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
-    by_label = "${__field.labels.name}"
     load = steps((None, "green"), (70, "orange"), (90, "red"))
     panels = [
         (cpu.unit("percent").min(0).max(100).decimals(0).thresholds(load), 6, 7),
@@ -160,11 +159,7 @@ def system() -> dashboard.Dashboard:
             10,
         ),
         (
-            states.unit("short")
-            .min(0)
-            .display_name(by_label)
-            .stacking(stacked)
-            .thresholds(steps((None, "green"))),
+            states.unit("short").min(0).stacking(stacked).thresholds(steps((None, "green"))),
             8,
             10,
         ),

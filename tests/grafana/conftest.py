@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The databases that the dashboards' queries are run against."""
+"""Where the modules under test are, and the databases that the queries are run against."""
 
 import sys
 import time
@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "grafana"))
+for folder in ("python", "grafana"):
+    sys.path.insert(0, str(REPOSITORY / folder))
 
 from bench import history  # noqa: E402 - after the path
 
 
 @pytest.fixture(scope="session")
 def now() -> int:
-    """Epoch milliseconds at which both databases end."""
+    """Epoch milliseconds at which the databases end."""
     return time.time_ns() // 1_000_000
 
 
@@ -24,6 +25,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory, now: int) -> Path:
     path = tmp_path_factory.mktemp("filled") / "metrics.db"
     connection = history.create(path)
     history.fill(connection, end=now, ticks=180, processes=40, containers=9)
+    connection.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory, now: int) -> Path:
+    """A history in which no container ran."""
+    path = tmp_path_factory.mktemp("bare") / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=180, processes=40, containers=0)
     connection.close()
     return path
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -69,12 +68,58 @@ def test_the_sdk_reads_them_back_without_loss(dashboard: dict[str, Any]) -> None
         assert lost({**before, "targets": []}, after) == []
 
 
-def test_identity_range_and_refresh(on_sqlite: dict[str, Any]) -> None:
-    assert on_sqlite["uid"] in {"so1-system", "so1-containers"}
+def test_range_and_refresh(on_sqlite: dict[str, Any]) -> None:
     assert on_sqlite["refresh"] == "20s"
     assert on_sqlite["time"] == {"from": "now-1h", "to": "now"}
     (other,) = {"so1-system", "so1-containers"} - {on_sqlite["uid"]}
     assert [link["url"] for link in on_sqlite["links"]] == [f"/d/{other}"]
+
+
+REQUIRED = {
+    "system": [
+        ("CPU", "gauge", "percent"),
+        ("Processes", "stat", "short"),
+        ("RAM", "timeseries", "kbytes"),
+        ("Process states", "timeseries", "short"),
+        ("Top processes by RAM", "barchart", "kbytes"),
+        ("Top processes by CPU", "barchart", "percent"),
+    ],
+    "containers": [
+        ("Class low", "stat", "short"),
+        ("Class high", "stat", "short"),
+        ("Unmanaged", "stat", "short"),
+        ("Containers by class", "timeseries", "short"),
+        ("RAM per container", "timeseries", "kbytes"),
+        ("CPU per container", "timeseries", "percent"),
+        ("RAM now", "barchart", "kbytes"),
+        ("CPU now", "barchart", "percent"),
+        ("Containers", "table", "string"),
+        ("Governor and daemon events", "table", "string"),
+    ],
+}
+"""What must be seen, whatever else is: titles, panel types and units."""
+
+
+@pytest.mark.parametrize("name", ON_SQLITE)
+def test_what_must_be_seen_is_there(name: str) -> None:
+    dashboard = plugin.load(name)
+    assert dashboard["uid"] == f"so1-{name}"
+    there = [
+        (panel["title"], panel["type"], panel["fieldConfig"]["defaults"]["unit"])
+        for panel in dashboard["panels"]
+    ]
+    assert set(REQUIRED[name]) <= set(there)
+    assert len({title for title, _, _ in there}) == len(there)
+    (events,) = dashboard["annotations"]["list"]
+    assert events["enable"]
+    assert "FROM events" in events["target"]["rawQueryText"]
+
+
+def test_ram_is_shown_used_and_free() -> None:
+    (ram,) = [panel for panel in plugin.load("system")["panels"] if panel["title"] == "RAM"]
+    (target,) = ram["targets"]
+    assert "AS used" in target["rawQueryText"]
+    assert "AS free" in target["rawQueryText"]
 
 
 def test_every_panel_says_what_it_shows(dashboard: dict[str, Any]) -> None:
@@ -106,8 +151,7 @@ def test_the_datasource_is_the_variable_everywhere(on_sqlite: dict[str, Any]) ->
     variables = {variable["name"]: variable for variable in on_sqlite["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource"
     assert variables["datasource"]["query"] == "frser-sqlite-datasource"
-    provisioned = yaml.safe_load((GRAFANA / "provisioning/datasources/so1.yaml").read_text())
-    (source,) = provisioned["datasources"]
+    source = plugin.datasource()
     assert variables["datasource"]["current"]["value"] == source["uid"]
     users = [*on_sqlite["panels"], *on_sqlite["annotations"]["list"]]
     targets = [t for panel in on_sqlite["panels"] for t in panel["targets"]]
