@@ -28,8 +28,8 @@ UNITS = {
 ENOUGH = 1000
 """The goals hold from this many processes on."""
 FLAT = 1.25
-CALM = 0.5
-"""Load per CPU above which somebody else was at work on the machine beneath."""
+CALM = 0.1
+"""The share of the CPUs beneath that others may use meanwhile without spreading the ratios."""
 FEW = 5
 """Rounds or minutes below which the quartiles say little."""
 RSS_MIB = 45
@@ -190,10 +190,10 @@ def _plot(figures: list[Any], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def _warning(load: float, rounds: int, minutes: int) -> str:
+def _warning(others: float, rounds: int, minutes: int) -> str:
     reasons = []
-    if load > CALM:
-        reasons.append(f"others were at work on the machine beneath (load per CPU {load:.1f})")
+    if others > CALM:
+        reasons.append(f"others used {others:.0%} of the machine beneath meanwhile")
     if min(rounds, minutes) < FEW:
         reasons.append(f"it had {rounds} rounds and {minutes} minutes only")
     if not reasons:
@@ -212,7 +212,7 @@ def write(raw: dict[str, Any], docs: Path) -> None:
         "RAM": f"{host['ram_kib'] / 2**20:.1f} GiB",
         "accelerator": raw["accelerator"],
         "BPF JIT": "on" if host["bpf_jit"] else "off",
-        "load beneath, per CPU, when it began": f"{raw['load']:.2f}",
+        "others' share of the machine beneath": f"{raw['others']:.1%}",
     }
     packages = host["packages"]
     rounds = len(figures[0]["seconds"]["sysinfo"])
@@ -221,7 +221,7 @@ def write(raw: dict[str, Any], docs: Path) -> None:
     text = page.substitute(
         machine=_table(["", ""], [[key, str(value)] for key, value in machine.items()]),
         goals=_goals(figures),
-        warning=_warning(raw["load"], rounds, minutes),
+        warning=_warning(raw["others"], rounds, minutes),
         rounds=rounds,
         minutes=minutes,
         psutil=host["psutil"],
