@@ -18,9 +18,7 @@ setup-tests: ## Install what the tests need besides
 
 up: setup ## Boot the lab VM, run site.yml against it, show what is there
 	@lab/vm.py up
-	@ansible-playbook lab/prepare.yml
-	@ansible-playbook site.yml
-	@ansible-playbook playbooks/overview.yml
+	@lab/converge.sh
 	@echo "Remove the machine with: make down"
 
 down: ## Remove the lab VM

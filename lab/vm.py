@@ -173,6 +173,7 @@ class Machine:
             say(f"{self.name} was made from an older image and is made anew")
             disk.unlink(missing_ok=True)
         if not disk.exists():
+            (self.directory / "converged").unlink(missing_ok=True)
             base = ["-b", str(directory / "disk.raw"), "-F", "raw"]
             subprocess.run(
                 ["qemu-img", "create", "-q", "-f", "qcow2", *base, str(disk)], check=True
