@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from tests.engine import LiveEngine
 from tests.processes import SUFFIX
+from tests.registry import Registry
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("so1", deadline=None)
@@ -56,3 +57,13 @@ def engine(_engine: LiveEngine) -> Iterator[LiveEngine]:
     """A Docker Engine without containers, and without any after the test."""
     yield _engine
     _engine.clear()
+
+
+@pytest.fixture
+def registry(engine: LiveEngine) -> Iterator[Registry]:
+    """A registry with an image like the engine's own; what was pulled from it goes again."""
+    made = Registry(engine.root.read_bytes())
+    with made.serving():
+        yield made
+    engine.clear()
+    engine.docker("rmi", "--force", made.image, check=False)

@@ -61,10 +61,15 @@ class LiveEngine:
         shutil.copy("/bin/busybox", root / "bin/busybox")
         for applet in ("sh", "sleep", "cat", "id", "env", "hostname", "yes"):
             (root / "bin" / applet).symlink_to("busybox")
-        tar = self.folder / "root.tar"
-        subprocess.run(["tar", "-C", root, "-cf", tar, "."], check=True)
+        subprocess.run(["tar", "-C", root, "-cf", self.root, "."], check=True)
+        settings = ("-c", "ENV PATH=/bin", "-c", "CMD sleep 600")
         for image in (IMAGE, OTHER_IMAGE):
-            self.docker("import", "-c", "ENV PATH=/bin", "-c", "CMD sleep 600", str(tar), image)
+            self.docker("import", *settings, str(self.root), image)
+
+    @property
+    def root(self) -> Path:
+        """The tar that the images are made of."""
+        return self.folder / "root.tar"
 
     @property
     def settings(self) -> Docker:

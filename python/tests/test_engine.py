@@ -17,6 +17,7 @@ from docker.errors import APIError, NotFound
 from so1.config import Docker
 from so1.engine import Engine, EngineError, NotFoundError, UnreachableError, _tagged
 from tests.engine import IMAGE, OTHER_IMAGE, LiveEngine
+from tests.registry import Registry
 
 
 @contextmanager
@@ -255,6 +256,31 @@ class TestLive:
         # A name that no registry answers to: nothing listens on that port.
         with pytest.raises(EngineError, match=r"image 127\.0\.0\.1:1/absent cannot be pulled"):
             ours.pull("127.0.0.1:1/absent")
+
+    @pytest.mark.parametrize("which", ["", ":1.0", "@digest"])
+    def test_an_image_from_elsewhere_is_pulled(
+        self, engine: LiveEngine, registry: Registry, which: str
+    ) -> None:
+        which = which.replace("digest", registry.digest)
+        image = f"{registry.address}/so1-lab/alpine{which}"
+        ours = Engine(engine.settings)
+        assert ours.inspect_image(image) is None
+        ours.pull(image)
+        assert (ours.inspect_image(image) or {})["Id"] == registry.image
+        first, *_ = (path for path in registry.asked if "/manifests/" in path)
+        assert first == f"/v2/so1-lab/alpine/manifests/{which[1:] or 'latest'}"
+        # It is whole.
+        id_ = ours.run("web", image, ["sleep", "600"], {"HostConfig": {"NetworkMode": "none"}})
+        assert ours.inspect(id_).image == image
+        assert engine.names() == {"web"}
+
+    def test_a_tag_that_the_registry_does_not_have(
+        self, engine: LiveEngine, registry: Registry
+    ) -> None:
+        with pytest.raises(
+            EngineError, match=r"alpine:absent cannot be pulled: .*manifest unknown"
+        ):
+            Engine(engine.settings).pull(f"{registry.address}/so1-lab/alpine:absent")
 
     def test_it_is_found_again(self, engine: LiveEngine) -> None:
         ours = Engine(Docker(host=engine.host, timeout=1))

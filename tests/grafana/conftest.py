@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the modules under test are, and the databases that the queries are run against."""
+"""Where the modules under test are and the host is, and the databases for the queries."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-for folder in ("python", "grafana"):
+for folder in ("python", "grafana", "tests"):
     sys.path.insert(0, str(REPOSITORY / folder))
 
 from bench import history  # noqa: E402 - after the path

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from engine import GROUP_ID, REPOSITORY, Engine
+from engine import GROUP_ID, Engine
+from host import REPOSITORY, playbook
 
 pytestmark = [
     pytest.mark.engine,
@@ -45,13 +46,6 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def remove(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = {"include_role": {"name": "grafana", "tasks_from": "remove"}}
     return playbook(tmp_path_factory.mktemp("remove"), task)
-
-
-def playbook(folder: Path, task: dict[str, object]) -> Path:
-    part = {"roles": [task]} if "role" in task else {"tasks": [task]}
-    path = folder / "playbook.yml"
-    path.write_text(json.dumps([{"hosts": "all", "gather_facts": False, **part}]))
-    return path
 
 
 def password(engine: Engine) -> str:

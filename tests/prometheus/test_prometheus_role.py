@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bcrypt
+import msgspec
 import pytest
 import yaml
 
@@ -168,6 +169,27 @@ def test_the_daemons_role_refuses(play: Play) -> None:
     told(done, list(cases))
 
 
+CHANGED = config.Config(
+    interval=20.5,
+    governor=config.Governor(maximum=40, keep_low=11, keep_high=12, grace=13.5, stop_timeout=14),
+    docker=config.Docker(timeout=15.5),
+    store=config.Store(retention_days=16.5, max_mib=17, top_processes=18),
+    metrics=config.Metrics(port=19_000, top_processes=21, max_series=2_200),
+)
+"""Every number another than by default, and than any other."""
+
+
+def numbers(settings: config.Config) -> dict[str, float]:
+    """Those of the role's variables that are numbers, as a configuration has them."""
+    whole = msgspec.to_builtins(settings)
+    flat = whole | whole["store"]  # whose name is in no variable's
+    for section in ("snapshot", "governor", "docker", "metrics", "workload"):
+        flat |= {f"{section}_{key}": value for key, value in whole[section].items()}
+    return {
+        f"so1_daemon_{name}": value for name, value in flat.items() if type(value) in (int, float)
+    }
+
+
 def test_the_daemon_reads_what_its_role_writes(play: Play, tmp_path: Path) -> None:
     folder = REPOSITORY / "roles/so1_daemon"
     chosen = {
@@ -180,6 +202,7 @@ def test_the_daemon_reads_what_its_role_writes(play: Play, tmp_path: Path) -> No
         "off": {},
         "on": chosen,
         "open": {**chosen, "so1_daemon_metrics_address": "0.0.0.0"},
+        "changed": numbers(CHANGED),
     }
     written = [
         {
@@ -193,10 +216,19 @@ def test_the_daemon_reads_what_its_role_writes(play: Play, tmp_path: Path) -> No
         for name in ("config.toml", "so1.service")
     ]
     files = [str(folder / f"{part}/main.yml") for part in ("defaults", "vars")]
+    files.append(str(REPOSITORY / "roles/workload/defaults/main.yml"))
     done = play(written, {}, files=files)
     assert done.returncode == 0, done.stdout
 
-    assert config.load(tmp_path / "off-config.toml").metrics == config.Metrics()
+    for variant, expected in {"off": config.Config(), "changed": CHANGED}.items():
+        written = config.load(tmp_path / f"{variant}-config.toml")
+        assert msgspec.to_builtins(written) == msgspec.to_builtins(expected)
+    changed = numbers(CHANGED)
+    assert not changed.items() & numbers(config.Config()).items()
+    assert len(set(changed.values())) == len(changed)
+    defaults = yaml.safe_load((folder / "defaults/main.yml").read_text())
+    assert {name for name, value in defaults.items() if type(value) in (int, float)} == set(changed)
+
     read = config.load(tmp_path / "on-config.toml").metrics
     assert (read.enabled, read.users, read.tls_key) == (True, {'a"b': HASH}, "/etc/ssl/x.key")
     units = {

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from so1 import workload
 from so1.cli import main
 from tests.engine import IMAGE, OTHER_IMAGE, LiveEngine
+from tests.registry import Registry
 
 pytestmark = pytest.mark.engine
 PROGRAM = [sys.executable, "-c", "from so1.cli import main; main()"]
@@ -179,6 +180,26 @@ class TestWorkload:
         assert result.exit_code == 0
         assert "another run" in result.output
         assert engine.names() == set()
+
+    def test_images_from_elsewhere_are_pulled_once(
+        self, engine: LiveEngine, registry: Registry, so1: Callable[..., Result], settled: Path
+    ) -> None:
+        text = settled.read_text()
+        for image in (IMAGE, OTHER_IMAGE):
+            text = text.replace(image, f"{registry.address}/{image}")
+        settled.write_text(text)
+        seen: set[str] = set()
+        while len(seen) < 2:
+            result = so1("workload", "generate", "--count", "5")
+            assert result.exit_code == 0, result.output
+            made = [engine.inspect(id_)["Config"]["Image"] for id_ in ids(engine)]
+            assert len(made) == 5
+            seen.update(made)
+            engine.clear()
+        assert seen == {f"{registry.address}/{image}" for image in (IMAGE, OTHER_IMAGE)}
+        asked = len(registry.asked)
+        assert so1("workload", "generate", "--count", "5").exit_code == 0
+        assert len(registry.asked) == asked
 
     def test_an_image_that_cannot_be_had(
         self, engine: LiveEngine, so1: Callable[..., Result], settled: Path
