@@ -76,6 +76,7 @@ def test_what_is_configured_gets_there(play: Play, tmp_path: Path) -> None:
         [role("prometheus", "configuration")],  # which has promtool check what it writes
         monitored,
         prometheus_directory=str(folder),
+        prometheus_user="root",  # Debian's package, which makes the other, is not installed here
         prometheus_restarted={"changed": True},  # there is no service to be told
         prometheus_scrape_user="so1",
         prometheus_scrape_password="a 'quoted\": password",
