@@ -21,20 +21,21 @@ class Interval:
         last, since = self._last, self._taken_ns
         self._last = {p.pid: p for p in snapshot.processes}
         self._taken_ns = snapshot.taken_ns
-        self._used, self.busy = {}, []
-        for process in snapshot.processes if since is not None else ():
+        self._used, self._percent, self.busy = {}, {}, []
+        if since is None:
+            return
+        for process in snapshot.processes:
             before = last.get(process.pid)
             # Most processes of a host sleep: what this costs is what a tick costs.
             if before and before.cpu_ns == process.cpu_ns and before.start_ns == process.start_ns:
                 continue
-            used = process.cpu_ns - _then(process, before, since or 0)
+            used = process.cpu_ns - _then(process, before, since)
             if used > 0:
                 self._used[process.key] = used
                 self.busy.append(process)
-        elapsed = snapshot.taken_ns - (since or 0)
-        self._percent = (
-            {key: used * 100 / elapsed for key, used in self._used.items()} if elapsed > 0 else {}
-        )
+        elapsed = snapshot.taken_ns - since
+        if elapsed > 0:
+            self._percent = {key: used * 100 / elapsed for key, used in self._used.items()}
 
     def used_ns(self, process: Process) -> int:
         """CPU time that the process used over the interval, in nanoseconds."""

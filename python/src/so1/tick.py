@@ -110,9 +110,9 @@ def build(
 ) -> Tick:
     """Lay out a tick's rows.
 
-    timestamp is Unix epoch milliseconds, host_cpu percent of all CPUs; removed is how many
-    containers were since the tick before; top is how many processes to keep by RAM, how many by
-    CPU, and how many limits; 0 for all.
+    timestamp is Unix epoch milliseconds, host_cpu percent of all CPUs; busy are the processes of
+    which percent says more than 0; removed is how many containers were since the tick before; top
+    is how many processes to keep by RAM, how many by CPU, and how many limits; 0 for all.
     """
     states: Counter[str] = Counter()
     for state, count in Counter(map(_state, snapshot.processes)).items():
