@@ -49,7 +49,7 @@ if ! grep -qE "$complaints" "$work/console" && grep -qx 'SO1-KERNEL-TESTS-SUCCEE
     [ "$passed" -gt 0 ] && [ "$failed" -eq 0 ]; then
     verdict=0
 else
-    grep -E -m 3 -A 60 "$complaints" "$work/console" | tail -n 200 >&2 || true
+    grep -E -m 3 -A 60 "$complaints" "$work/console" >&2 || true
     [ "$failed" -gt 0 ] || failed=1 # the run itself: no word of success, or a complaint
 fi
 echo "$(basename "$kernel"): $passed passed, $failed failed"
