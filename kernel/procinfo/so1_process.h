@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/timekeeping.h>
+#include <linux/version.h>
 
 #include "so1_document.h"
 
@@ -57,6 +58,21 @@ struct so1_memory {
 };
 
 /*
+ * In pages, as /proc/PID/status has it. Since 6.2 each CPU keeps a part of a
+ * counter to itself; what get_mm_rss() leaves out grows with the machine.
+ */
+static unsigned long so1_rss(struct mm_struct *mm)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	return percpu_counter_sum_positive(&mm->rss_stat[MM_FILEPAGES]) +
+	       percpu_counter_sum_positive(&mm->rss_stat[MM_ANONPAGES]) +
+	       percpu_counter_sum_positive(&mm->rss_stat[MM_SHMEMPAGES]);
+#else
+	return get_mm_rss(mm);
+#endif
+}
+
+/*
  * task_lock() keeps task->mm from going away, so no reference is needed whose
  * dropping might tear the address space down in the reader's context.
  */
@@ -67,7 +83,7 @@ static bool so1_task_memory(struct task_struct *task, struct so1_memory *memory)
 	task_lock(task);
 	mm = task->flags & PF_KTHREAD ? NULL : task->mm;
 	if (mm) {
-		memory->rss = get_mm_rss(mm) << (PAGE_SHIFT - 10);
+		memory->rss = so1_rss(mm) << (PAGE_SHIFT - 10);
 		memory->vsz = READ_ONCE(mm->total_vm) << (PAGE_SHIFT - 10);
 	}
 	task_unlock(task);
