@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Where the modules under test are and the host is, and the databases for the queries."""
+"""The databases for the queries."""
 
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-for folder in ("python", "grafana", "tests"):
-    sys.path.insert(0, str(REPOSITORY / folder))
-
-from bench import history  # noqa: E402 - after the path
+from bench import history
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ The tests follow one host through its life and build on each other, in the order
 """
 
 import json
+import socket
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -76,7 +77,7 @@ def test_without_an_image_it_fails_in_one_sentence(engine: Engine, install: Path
 def test_or_is_left_out_and_the_rest_is_there(engine: Engine, install: Path) -> None:
     play = engine.play(install, grafana_required=False)
     assert play.status == 0, play.output
-    assert "Grafana was left out" in play.output
+    assert f"Grafana was left out: the image {IMAGE} could not be had" in play.output
     for name in ("dashboards/system.json", "provisioning/datasources/so1.yaml"):
         engine.inside("test", "-s", f"/etc/so1/grafana/{name}")
 
@@ -203,6 +204,18 @@ def test_removal_keeps_the_data(engine: Engine, remove: Path) -> None:
     assert engine.inside("ls", "-A", "/etc/so1").stdout.split() == ["grafana-admin-password"]
 
 
+def test_an_engine_that_does_not_answer_keeps_what_tells_of_it_and_nothing_else(
+    engine: Engine, remove: Path, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as nobody:
+        nobody.bind(str(tmp_path / "docker.sock"))
+    host = f"unix://{tmp_path / 'docker.sock'}"
+    play = engine.play(remove, "-v", grafana_docker_host=host, grafana_purge=True)
+    assert play.status == 0, play.output
+    assert "grafana_kept: 'Error connecting" in play.output
+    assert password(engine)
+
+
 def test_a_purge_leaves_nothing_and_can_be_repeated(engine: Engine, remove: Path) -> None:
     play = engine.play(remove, grafana_purge=True)
     assert play.status == 0, play.output
@@ -213,3 +226,16 @@ def test_a_purge_leaves_nothing_and_can_be_repeated(engine: Engine, remove: Path
     assert again.status == 0, again.output
     assert again.changed == 0, again.output
     assert (engine.database / "metrics.db").read_text() == "a database"
+
+
+def test_an_image_that_another_uses_stays(
+    engine: Engine, install: Path, archive: dict[str, str], remove: Path
+) -> None:
+    assert engine.play(install, **archive).status == 0
+    engine.docker("create", "--name", "other", IMAGE)
+    play = engine.play(remove, grafana_purge=True)
+    assert play.status == 0, play.output
+    assert engine.docker("ps", "-a", "--format", "{{.Names}}").stdout.split() == ["other"]
+    assert engine.docker("volume", "ls", "-q").stdout == ""
+    assert engine.docker("images", "-q").stdout
+    assert engine.inside("ls", "-A", "/etc/so1").stdout == ""

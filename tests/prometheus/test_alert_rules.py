@@ -47,7 +47,8 @@ def test_a_wrong_rule_would_be_found(tmp_path: Path) -> None:
 
 
 def test_each_fires_in_a_test_and_in_another_moment_does_not() -> None:
-    fires, silent = set(), set()
+    fires: set[str] = set()
+    silent: set[str] = set()
     for group in yaml.safe_load(TESTS.read_text())["tests"]:
         for case in group["alert_rule_test"]:
             (fires if case.get("exp_alerts") else silent).add(case["alertname"])
