@@ -27,11 +27,13 @@ down: ## Remove the lab VM
 lint: setup-tests ## Lint everything
 	@lab/lint.sh
 
-test-fast: lint ## What needs no VM, no Docker Engine and no root
-	@pytest -q -m "not engine and not root" python/tests tests
+test-fast: lint test-unit ## What needs no VM, no Docker Engine and no root
 
-test: test-fast test-engine ## Everything: lint, unit, Docker Engine, kernels, VMs
-	@$(MAKE) --no-print-directory -j2 test-kernel test-molecule test-fleet # each keeps about one core busy
+test: lint ## Everything: lint, unit, Docker Engine, kernels, VMs
+	@lab/parallel.sh test-molecule test-unit test-kernel test-engine test-fleet # the longest beside all others
+
+test-unit: setup-tests ## The part of test-fast that is not lint
+	@pytest -q -m "not engine and not root" python/tests tests
 
 test-engine: setup-tests ## What needs root: a Docker Engine of its own, small disks, other users
 	@$(ROOT) pytest -q -m "engine or root" python/tests tests
@@ -58,5 +60,5 @@ bench-grafana: setup ## Time every query of the dashboards on a week of history;
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help setup setup-tests up down lint test test-fast test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
+.PHONY: help setup setup-tests up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
 .DEFAULT_GOAL := help

@@ -16,6 +16,8 @@ packages=(
     # what the test images and the tests are made of
     busybox-static stress-ng
 )
+# Debian 12's docker.io has the client in it.
+[ "$suite" = bookworm ] || packages+=(docker-cli)
 
 work=$(mktemp -d "$out.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -41,6 +43,10 @@ NETWORK
 rm -f "$root/etc/resolv.conf"
 echo 'nameserver 10.0.2.3' >"$root/etc/resolv.conf"
 chroot "$root" systemctl enable --quiet systemd-networkd
+python=$root/usr/lib/python3/dist-packages
+install -m 0644 "$(dirname "$0")/zip_bytecode.py" "$python"
+echo import zip_bytecode >"$python/zip_bytecode.pth"
+install -d -m 0700 "$root/var/cache/zip-bytecode"
 # minutes of a slow machine's CPU that nobody asked for
 chroot "$root" systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer man-db.timer \
     systemd-networkd-wait-online.service e2scrub_all.timer fstrim.timer

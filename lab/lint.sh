@@ -9,11 +9,14 @@ ruff check -q .
 ruff format -q --check .
 echo "lint: mypy"
 (cd python && mypy --no-error-summary)
-MYPYPATH=library:tests/library mypy --no-error-summary --strict library/*.py tests/library
+mypy --no-error-summary --strict library/*.py
 mypy --no-error-summary --strict kernel/tests/*.py kernel/memlimit/tests/*.py
 mypy --no-error-summary --strict bench/*.py bench/guest/*.py
 mypy --no-error-summary --strict lab/*.py molecule/default/files/*.py
-mypy --no-error-summary --strict tests/site tests/so1_daemon
+for folder in tests/*/; do
+    MYPYPATH=python:python/src:grafana:library:tests:$folder \
+        mypy --no-error-summary --strict --explicit-package-bases tests/*.py "$folder"
+done
 (cd grafana && mypy --no-error-summary --strict -p generator -p bench)
 echo "lint: shellcheck"
 git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck

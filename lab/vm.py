@@ -75,7 +75,8 @@ def image(suite: str) -> Path:
     """The directory with disk, kernel and initrd; built where no one has built the same before."""
     script = ROOT / "lab" / "image.sh"
     key = ssh_key()
-    recipe = script.read_bytes() + key.read_bytes() + suite.encode()
+    parts = [script, ROOT / "lab" / "zip_bytecode.py", key]
+    recipe = b"".join(part.read_bytes() for part in parts) + suite.encode()
     directory = CACHE / f"image-{suite}-{hashlib.sha256(recipe).hexdigest()[:12]}"
     with locked("image"):
         if not directory.exists():
@@ -155,6 +156,8 @@ class Machine:
 
     def up(self, suite: str, memory: int, forwards: list[str], append: str) -> bool:
         """Start the machine and wait for ssh; False where it ran already."""
+        if self.pid and f"/image-{suite}-" not in json.loads(self.state.read_text())["image"]:
+            raise LabError(f"{self.name} runs another release; remove it first: make down")
         directory = image(suite)
         if self.pid:
             self.wait()
@@ -170,10 +173,9 @@ class Machine:
         self.directory.mkdir(parents=True, exist_ok=True)
         disk = self.directory / "disk.qcow2"
         if self.state.exists() and json.loads(self.state.read_text())["image"] != str(directory):
-            say(f"{self.name} was made from an older image and is made anew")
+            say(f"{self.name} was made from another image and is made anew")
             disk.unlink(missing_ok=True)
         if not disk.exists():
-            (self.directory / "converged").unlink(missing_ok=True)
             base = ["-b", str(directory / "disk.raw"), "-F", "raw"]
             subprocess.run(
                 ["qemu-img", "create", "-q", "-f", "qcow2", *base, str(disk)], check=True
@@ -257,7 +259,11 @@ def main() -> int:
         default=int(os.environ.get("SO1_LAB_PORT", "22022")),
         help="loopback port of its ssh (default: %(default)s)",
     )
-    parser.add_argument("--suite", default="bookworm", choices=["bookworm", "trixie"])
+    parser.add_argument(
+        "--suite",
+        default=os.environ.get("SO1_LAB_SUITE", "bookworm"),
+        help="Debian's name for the release (default: %(default)s)",
+    )
     parser.add_argument("--memory", type=int, default=3072, help="MiB (default: %(default)s)")
     parser.add_argument(
         "--forward",

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Lists what SO1 could leave on a host: files that no package owns, users, groups, modules, units, containers; and what
 # a host has kept if nothing was done to it at all: packages, and what is in the files of /etc. Not what Debian's
-# packages make themselves, such as the key that DKMS signs with, nor what the refusals cover for a while.
+# packages make themselves, such as the key that DKMS signs with or dpkg's backup at midnight, nor what the refusals
+# cover for a while.
 #
 # usage: inventory.sh FILE
 set -euo pipefail
@@ -10,8 +11,9 @@ set -euo pipefail
 exec >"$1"
 find /etc /usr /opt /root /home /var /srv -xdev \
     \( -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/dpkg -o -path /var/lib/apt \
-    -o -path /var/cache -o -path /var/log -o -path /var/tmp -o -path /var/lib/systemd -o -path /root/.ansible \
-    -o -path /var/lib/ucf -o -path '/var/lib/dkms/mok.*' -o -name __pycache__ -o -path /root/before -o -path /root/converged -o -path /root/now -o -path '/usr/lib/modules/*' \) -prune \
+    -o -path /var/lib/systemd -o -path /var/lib/ucf -o -path '/var/lib/dkms/mok.*' \
+    -o -path /var/backups -o -path /var/cache -o -path /var/log -o -path /var/tmp -o -path '/usr/lib/modules/*' \
+    -o -path /root/.ansible -o -path /root/before -o -path /root/converged -o -path /root/now -o -name __pycache__ \) -prune \
     -o -print | LC_ALL=C sort >/tmp/.all
 cat /var/lib/dpkg/info/*.list | LC_ALL=C sort -u >/tmp/.owned
 LC_ALL=C comm -23 /tmp/.all /tmp/.owned | sed 's/^/file /'
