@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
 LIFETIME_S = 1_200
@@ -95,7 +96,7 @@ class Play:
         return int(recap.split("changed=")[1].split()[0])
 
 
-def playbook(folder: Path, task: dict[str, object]) -> Path:
+def playbook(folder: Path, task: dict[str, Any]) -> Path:
     """Write a playbook of one role, or of one task."""
     part = {"roles": [task]} if "role" in task else {"tasks": [task]}
     path = folder / "playbook.yml"

@@ -152,7 +152,7 @@ class Client:
 
 def asking(client: Client) -> Engine:
     engine = Engine(Docker())
-    engine._client = client  # type: ignore[assignment]
+    engine._client = client
     return engine
 
 

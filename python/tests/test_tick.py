@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,10 @@ def build(
 ) -> Tick:
     by_container = by_container or {}
     snapshot = Snapshot("module", 1, 1000, 400, 600, processes, by_container)
-    percent = lambda p: p.cpu_ns / 10  # noqa: E731
+
+    def percent(process: Process) -> float:
+        return process.cpu_ns / 10
+
     return tick.build(
         77,
         snapshot,
@@ -80,7 +84,7 @@ processes = st.lists(
 def test_the_largest_and_the_busiest_are_kept_and_the_sums_stay(
     found: list[Process], top: int
 ) -> None:
-    rows = build(found, top=top).process_stats
+    rows = cast("list[tuple[int, str, int, int]]", build(found, top=top).process_stats)
     kept = {pid for pid, *_ in rows if pid}
     assert sum(ram for _, _, ram, _ in rows) == sum(p.rss for p in found)
     assert abs(sum(cpu for *_, cpu in rows) - sum(p.cpu_ns for p in found) / 10) <= len(rows) / 2
@@ -88,10 +92,11 @@ def test_the_largest_and_the_busiest_are_kept_and_the_sums_stay(
     if not top or len(found) <= top:
         assert kept == {p.pid for p in found}
         return
-    for size in (lambda p: p.rss, lambda p: p.cpu_ns):
+    sizes: tuple[Callable[[Process], int], ...] = (lambda p: p.rss, lambda p: p.cpu_ns)
+    for size in sizes:
         left = max((size(p) for p in found if p.pid not in kept), default=0)
         assert sum(size(p) >= left for p in found if p.pid in kept) >= top
-    assert sum(pid == 0 for pid, *_ in rows) == (len(kept) < len(found))
+    assert [pid for pid, *_ in rows].count(0) == (len(kept) < len(found))
 
 
 def test_a_row_for_each_container_and_each_of_its_processes() -> None:

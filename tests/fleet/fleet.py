@@ -71,8 +71,8 @@ def daemon(folder: Path, docker: str) -> Iterator[int]:
         f'interval = 1\n[store]\npath = "{folder}/metrics.db"\n[docker]\nhost = "{docker}"\n'
         f'[governor]\nmode = "observe"\n[metrics]\nenabled = true\nport = {port}\n'
     )
-    command = [sys.executable, "-c", _RUN, "--config", folder / "config.toml", "daemon"]
-    with process(folder / "log", *command):
+    config = folder / "config.toml"
+    with process(folder / "log", sys.executable, "-c", _RUN, "--config", config, "daemon"):
         yield port
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is promised of a scrape, on a busy host; and of many hosts, as a small simulation."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Rec
     ):
         ports = {"so1": ours, "process-exporter": other}
         for port in ports.values():
-            eventually(lambda port=port: ask(port))
+            eventually(functools.partial(ask, port))
         yield {name: record(port, 3, 1, 20) for name, port in ports.items()}
 
 

@@ -33,7 +33,7 @@ def lines(output: str) -> list[str]:
     return [" ".join(line.split()) for line in table.strip().splitlines()]
 
 
-def status(mode: str, *, running: bool = True, **tick: int) -> dict[str, str]:
+def status(mode: str, tick: dict[str, int], *, running: bool = True) -> dict[str, str]:
     policy = {"mode": mode, "keep_low": 3, "keep_high": 2, "maximum": 10}
     containers = {"low": 4, "high": 1, "unmanaged": 2}
     told = {"daemon": {"running": running}, "governor": policy}
@@ -48,13 +48,13 @@ def test_the_fullest_first_and_those_that_say_nothing_before_them(tmp_path: Path
         return {"ansible_facts": {"so1": found}}
 
     tick = {"total_ram": 1 << 20, "used_ram": 1 << 19, "container_count": 5}
-    hosts = {
-        "half": {"fleet_facts": facts(1_024, 7), "fleet_status": status("enforce", **tick)},
-        "full": {"fleet_facts": facts(2_000, 0), "fleet_status": status("observe", **tick)},
-        "procfs": {"fleet_facts": {}, "fleet_status": status("observe", **tick)},
+    hosts: dict[str, dict[str, Any]] = {
+        "half": {"fleet_facts": facts(1_024, 7), "fleet_status": status("enforce", tick)},
+        "full": {"fleet_facts": facts(2_000, 0), "fleet_status": status("observe", tick)},
+        "procfs": {"fleet_facts": {}, "fleet_status": status("observe", tick)},
         "stopped": {
             "fleet_facts": facts(512, 1),
-            "fleet_status": status("enforce", running=False, **tick),
+            "fleet_status": status("enforce", tick, running=False),
         },
         "bare": {
             "fleet_facts": {"ansible_facts": {"so1": {"reason": "The module is not loaded."}}},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import LIBRARY
+from captured_host import LIBRARY
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -1,84 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A host as so1_facts sees one: a tree captured from Debian 12, which each test may spoil."""
+"""A captured host for each test."""
 
-from __future__ import annotations
-
-import json
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-HERE = Path(__file__).resolve().parent
-LIBRARY = HERE.parent.parent / "library"
-sys.path.insert(0, str(LIBRARY))
-
-SUFFIX = "202300539"
-
-
-@dataclass
-class Host:
-    """The proc and sys of one host, in a directory of its own."""
-
-    root: Path
-
-    @property
-    def proc(self) -> Path:
-        return self.root / "proc"
-
-    @property
-    def sys(self) -> Path:
-        return self.root / "sys"
-
-    @property
-    def sysinfo(self) -> Path:
-        return self.proc / f"sysinfo_so1_{SUFFIX}"
-
-    @property
-    def continfo(self) -> Path:
-        return self.proc / f"continfo_so1_{SUFFIX}"
-
-    @property
-    def limits(self) -> Path:
-        return self.proc / "so2_memory_limits"
-
-    def unload(self, name: str) -> None:
-        """Take a kernel module away, as rmmod does."""
-        documents = {"sysinfo": self.sysinfo, "continfo": self.continfo}
-        documents.get(name, self.limits).unlink()
-        shutil.rmtree(self.sys / "module" / name)
-
-    def run(self, **options: Any) -> dict[str, Any]:
-        """Run the module as Ansible does, in a process of its own; return the JSON it prints.
-
-        It must exit with 0 or 1 and write nothing to stderr: a traceback fails the test.
-        """
-        arguments = {"proc_root": str(self.proc), "sys_root": str(self.sys), **options}
-        done = subprocess.run(
-            [sys.executable, str(LIBRARY / "so1_facts.py")],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.stderr == ""
-        assert "Traceback" not in done.stdout
-        result: dict[str, Any] = json.loads(done.stdout)
-        assert done.returncode == (1 if result.get("failed") else 0)
-        return result
-
-    def facts(self, **options: Any) -> dict[str, Any]:
-        """Run the module, which must succeed; return its facts."""
-        result = self.run(**options)
-        assert not result.get("failed"), result
-        assert list(result["ansible_facts"]) == ["so1"]
-        facts: dict[str, Any] = result["ansible_facts"]["so1"]
-        return facts
+from captured_host import HERE, Host
 
 
 @pytest.fixture

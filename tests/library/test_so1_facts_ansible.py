@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import so1_facts
-import yaml  # type: ignore[import-untyped]  # comes with ansible-core, its types do not
+import yaml
 from ansible_commands import (
     LOCAL,
     ansible,
@@ -22,7 +22,7 @@ from ansible_commands import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Host
+    from captured_host import Host
 
 
 def test_ad_hoc(host: Host, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import so1_facts
-from conftest import HERE, SUFFIX
+from captured_host import HERE, SUFFIX
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import so1_facts
-from conftest import SUFFIX, Host
+from captured_host import SUFFIX, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import so2_memory_limit
-import yaml  # type: ignore[import-untyped]  # comes with ansible-core, its types do not
+import yaml
 from ansible_commands import (
     LOCAL,
     ansible,
@@ -22,12 +22,12 @@ from ansible_commands import (
     foreign_imports,
     taken_options,
 )
-from conftest import LIBRARY
+from captured_host import LIBRARY
 from so2_memory_limit import LimiterError
 
 KTHREADD = 2
 without_limiter = pytest.mark.skipif(
-    so2_memory_limit.LIST.exists(), reason="this kernel has the limiter"
+    so2_memory_limit.LIST.exists(), reason="no kernel without the limiter: this one has it"
 )
 
 
@@ -101,7 +101,7 @@ def test_a_process_of_ones_own_can_be_limited_and_others_cannot() -> None:
 @pytest.mark.skipif(
     not Path(f"/proc/{KTHREADD}/comm").exists()
     or Path(f"/proc/{KTHREADD}/comm").read_text() != "kthreadd\n",
-    reason="kernel threads are not seen from a container",
+    reason="no kthreadd in /proc: this is a container with process ids of its own",
 )
 def test_a_thread_of_the_kernel_cannot_be_limited() -> None:
     with pytest.raises(LimiterError, match="it is a thread of the kernel"):

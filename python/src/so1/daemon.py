@@ -193,11 +193,12 @@ class Daemon:
 
     def _round(self) -> None:
         began = time.monotonic()
+        # Before the snapshot: what was started after this is not the container that is measured.
+        now = self._clock()
         snapshot = self._snapshot()
         if snapshot is None:
             self._dropped["snapshot"] += 1
             return
-        now = self._clock()
         percent = self._interval.percent
         listed, answered = self._list(snapshot, now)
         self._notifier.watchdog()

@@ -17,11 +17,13 @@ _SECTIONS = {
         " AS ram_max, avg(cpu_usage) AS cpu_mean, max(cpu_usage) AS cpu_max"
         " FROM metrics WHERE timestamp >= :since HAVING count(*) > 0"
     ),
+    # A container that Docker had yet to name went by its id, so its latest name is what counts.
     "container": (
-        "SELECT container_name AS name, count(*) AS ticks, avg(ram_usage) AS ram_mean,"
-        " max(ram_usage) AS ram_max, avg(cpu_usage) AS cpu_mean, max(cpu_usage) AS cpu_max"
+        "SELECT substr(max(printf('%020d', timestamp) || container_name), 21) AS name,"
+        " count(*) AS ticks, avg(ram_usage) AS ram_mean, max(ram_usage) AS ram_max,"
+        " avg(cpu_usage) AS cpu_mean, max(cpu_usage) AS cpu_max"
         " FROM container_totals WHERE timestamp >= :since"
-        " GROUP BY container_id, container_name ORDER BY ram_max DESC, name"
+        " GROUP BY container_id ORDER BY ram_max DESC, name"
     ),
     # Several processes of one name are one line: first their sum in each tick.
     "process": (
@@ -131,4 +133,4 @@ def _moment(milliseconds: int) -> str:
 
 def rows(frame: pd.DataFrame) -> Iterable[tuple[object, ...]]:
     """Give the lines of a table as plain tuples."""
-    return frame.itertuples(index=False, name=None)  # type: ignore[no-any-return]
+    return frame.itertuples(index=False, name=None)  # type: ignore[no-any-return]  # pandas has no types

@@ -59,11 +59,12 @@ def test_a_pid_that_does_not_fit_is_not_taken_for_another(tmp_path: Path, pid: i
     device = tmp_path / "so2_memlimit"
     device.touch()  # which answers every ioctl with ENOTTY
     limiter = Limiter(device, tmp_path / "list")
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: limiter.add(pid, 1 << 30),
         lambda: limiter.update(pid, 1 << 30),
         lambda: limiter.remove(pid),
-    ):
+    )
+    for act in acts:
         with pytest.raises(LimiterError, match="there is no process") as caught:
             act()
         assert caught.value.code == errno.ESRCH

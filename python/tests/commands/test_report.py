@@ -22,14 +22,15 @@ HOUR = 3_600_000
 def filled(store: Path) -> Path:
     database = Database(store)
     now = time.time_ns() // 1_000_000
-    for age, ram, cpu in ((30, 999_999, 99), (2, 100, 10), (1, 300, 30)):
+    ticks = ((30, HOSTILE, 999_999, 99), (2, "z" * 12, 100, 10), (1, HOSTILE, 300, 30))
+    for age, name, ram, cpu in ticks:
         stamp = now - age * HOUR
         database.write_tick(
             Tick(
                 timestamp=stamp,
                 metrics=(1000, 400, ram, 1, 3, 0, "module", cpu),
                 process_stats=[(1, HOSTILE, ram, cpu), (2, HOSTILE, ram, cpu), (3, "=1+1", 5, 0)],
-                container_totals=[("a" * 64, HOSTILE, "alpine", "low", 1, ram, cpu)],
+                container_totals=[("z" * 64, name, "alpine", "low", 1, ram, cpu)],
                 events=[Event(timestamp=stamp, kind="remove", outcome="done", detail="x")],
             )
         )
@@ -54,6 +55,8 @@ def test_csv(so1: Callable[..., Result]) -> None:
     process = found["process", name]
     assert (process["ticks"], float(process["ram_mean"])) == ("2", 400)
     assert float(process["ram_max"]) == 600
+    # The latest name counts for the ticks in which Docker had not told it yet.
+    assert [key[1] for key in found if key[0] == "container"] == [name]
     assert found["container", name]["ticks"] == "2"
     assert ("process", "'=1+1") in found
 

@@ -5,7 +5,7 @@ import pytest
 from so1.config import Metrics
 from so1.exposition.families import EACH, FIXED, Families
 from so1.model import MemoryLimit
-from tests.exposition.rounds import complaints, container, of, removal, series, text, told
+from tests.exposition.rounds import Series, complaints, container, of, removal, series, text, told
 from tests.processes import typed
 
 WEB = "ab" * 32
@@ -176,7 +176,7 @@ def test_more_of_everything_stays_within_the_budget_and_is_counted(most: int) ->
 def test_a_counter_only_grows_for_as_long_as_it_is_there() -> None:
     families = Families()
     settings = Metrics(enabled=True, top_processes=1)
-    before: dict[object, float] = {}
+    before: Series = {}
     total = 0.0
     for number in range(30):
         processes = [typed(pid, name=f"n{(number * pid) % 7}") for pid in range(1, 12)]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import bcrypt
 import pytest
@@ -45,7 +46,7 @@ def get(
     user: str | None = None,
     trust: Path | None = None,
     method: str = "GET",
-    **headers: str,
+    headers: dict[str, str] | None = None,
 ) -> tuple[int, bytes, dict[str, str]]:
     connection: http.client.HTTPConnection
     if trust:
@@ -54,9 +55,9 @@ def get(
     else:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     if user:
-        headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
+        headers = {"Authorization": "Basic " + base64.b64encode(user.encode()).decode()}
     with contextlib.closing(connection):
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, headers=headers or {})
         answer = connection.getresponse()
         return answer.status, answer.read(), dict(answer.getheaders())
 
@@ -67,7 +68,7 @@ def test_the_page_as_it_is(serve: Serve, port: int) -> None:
     assert (status, body) == (200, PAGE.text)
     assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert headers["Server"].startswith("so1/")
-    _, body, headers = get(port, **{"Accept-Encoding": "gzip, deflate"})
+    _, body, headers = get(port, headers={"Accept-Encoding": "gzip, deflate"})
     assert gzip.decompress(body) == PAGE.text
     assert headers["Content-Encoding"] == "gzip"
 
@@ -93,7 +94,7 @@ def test_a_password(serve: Serve, port: int) -> None:
     for wrong in ("prometheus:wrong", "prometheus:", "nobody:secret", ":", "prometheus", "a:" * 99):
         assert get(port, user=wrong)[0] == 401, wrong
     for header in ("Basic", "Basic \xff", "Bearer secret", "Basic !!!!"):
-        assert get(port, Authorization=header)[0] == 401
+        assert get(port, headers={"Authorization": header})[0] == 401
     for _ in range(2):
         assert get(port, user="prometheus:secret")[0] == 200
     assert get(port, user="prometheus:secret ")[0] == 401
@@ -103,13 +104,12 @@ def test_a_password(serve: Serve, port: int) -> None:
 def test_a_password_costs_its_hash_once(
     serve: Serve, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked = []
-    check = bcrypt.checkpw
-    monkeypatch.setattr(bcrypt, "checkpw", lambda *a: checked.append(a) or check(*a))
+    check = Mock(side_effect=bcrypt.checkpw)
+    monkeypatch.setattr(bcrypt, "checkpw", check)
     serve(users={"p": bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()})
     for _ in range(3):
         assert get(port, user="p:x")[0] == 200
-    assert len(checked) == 1
+    assert check.call_count == 1
 
 
 def test_tls(serve: Serve, port: int, certificate: Callable[[str], tuple[Path, Path]]) -> None:

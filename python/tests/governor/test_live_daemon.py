@@ -106,7 +106,7 @@ def test_while_docker_hangs_metrics_go_on(
 
 
 def test_docker_that_hangs_while_containers_are_removed(
-    engine: LiveEngine, running: Callable[..., Running]
+    engine: LiveEngine, running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(6):
         engine.managed(f"low-{number}", "low")
@@ -119,7 +119,7 @@ def test_docker_that_hangs_while_containers_are_removed(
         with engine.paused():
             return govern(*arguments)
 
-    inner.govern = hang  # type: ignore[method-assign]
+    monkeypatch.setattr(inner, "govern", hang)
     so1.daemon.tick()
     assert so1.rows("SELECT count(*) FROM metrics") == [(1,)]
     failed = so1.rows("SELECT outcome, detail FROM events WHERE kind = 'remove'")

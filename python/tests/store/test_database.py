@@ -4,7 +4,9 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from so1.store import database as module
@@ -13,7 +15,7 @@ from tests.store.seed import SEED, SEED_TABLES, seed
 from tests.store.ticks import event, tick
 
 
-def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchall()
 
@@ -44,8 +46,7 @@ def test_a_tick_is_written_whole(path: Path) -> None:
 
 def test_half_a_tick_is_none(path: Path) -> None:
     database = Database(path)
-    bad = tick(1000)
-    bad.process_stats.append((1, "a", "too few"))
+    bad = msgspec.structs.replace(tick(1000), process_stats=[(1, "a", 10, 1), (1, "a", "too few")])
     with pytest.raises(sqlite3.Error):
         database.write_tick(bad)
     database.write_tick(tick(2000))
@@ -255,7 +256,7 @@ def test_old_ticks_go_in_small_steps(path: Path, monkeypatch: pytest.MonkeyPatch
     database = Database(path)
     for timestamp in range(1000, 1010):
         database.write_tick(tick(timestamp, 50))
-    seen = []
+    seen: list[int] = []
     while len(seen) < 20:
         database.prune(1005, 1 << 40)
         ((left,),) = rows(path, "SELECT count(*) FROM process_stats")

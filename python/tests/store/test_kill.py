@@ -119,7 +119,7 @@ def test_kill_while_an_old_database_is_upgraded(tmp_path: Path) -> None:
         writer.kill()
     newest = module._migrations()[-1][0]
     moments = random.Random(1)
-    stages = set()
+    stages: set[tuple[int, int]] = set()
     kills = 0
     # A busy machine may need more of them to be met in every stage.
     while kills < KILLS or not stages >= {(0, 0), (newest, 0), (newest, 2)}:

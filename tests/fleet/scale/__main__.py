@@ -5,6 +5,7 @@ Takes some ten minutes, root (for a Docker Engine of its own) and up to 3 GiB of
 """
 
 import contextlib
+import functools
 import sys
 import tempfile
 from pathlib import Path
@@ -44,7 +45,7 @@ def recorded(folder: Path) -> tuple[dict[str, Recording], int]:
             address = f"--web.listen-address=127.0.0.1:{ports[name]}"
             running.enter_context(process(folder / name, program, address, *config))
         for port in ports.values():
-            eventually(lambda port=port: ask(port))
+            eventually(functools.partial(ask, port))
         count = sum(entry.name.isdigit() for entry in Path("/proc").iterdir())
         return {name: record(port, 5, 2, 30) for name, port in ports.items()}, count
 

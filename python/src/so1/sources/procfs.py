@@ -6,6 +6,7 @@ import re
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -76,7 +77,7 @@ def _stat(stat: bytes) -> tuple[int, int]:
     return int(fields[6]), int(fields[19]) * 1_000_000_000 // _CLOCK_TICKS
 
 
-def _process(info: dict[str, object], proc: Path, now_ns: int, total_ram: int) -> Process | None:
+def _process(info: dict[str, Any], proc: Path, now_ns: int, total_ram: int) -> Process | None:
     pid = info["pid"]
     memory, times, uids = info["memory_info"], info["cpu_times"], info["uids"]
     if memory is None or times is None or uids is None:  # it exited meanwhile
@@ -86,20 +87,20 @@ def _process(info: dict[str, object], proc: Path, now_ns: int, total_ram: int) -
         cgroups = (proc / str(pid) / "cgroup").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    cpu_ns = round((times.user + times.system) * 1e9)  # type: ignore[attr-defined]
-    rss = memory.rss // 1024  # type: ignore[attr-defined]
+    cpu_ns = round((times.user + times.system) * 1e9)
+    rss = memory.rss // 1024
     name = str(info["name"])[:_NAME]
     if flags & _KERNEL_THREAD:
         # /proc adds what a worker did last; its name proper stays the same.
         name = _WORK.sub(r"\1", name)
     return Process(
-        pid=pid,  # type: ignore[arg-type]
-        ppid=info["ppid"],  # type: ignore[arg-type]
-        uid=uids.real,  # type: ignore[attr-defined]
+        pid=pid,
+        ppid=info["ppid"],
+        uid=uids.real,
         name=escape(name),
-        threads=info["num_threads"] or 0,  # type: ignore[arg-type]
+        threads=info["num_threads"] or 0,
         rss=rss,
-        vsz=memory.vms // 1024,  # type: ignore[attr-defined]
+        vsz=memory.vms // 1024,
         mem_percent=rss * 100 // total_ram,
         cpu=cpu_ns * 100 // max(1, now_ns - start_ns),
         start_ns=start_ns,
