@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,17 +98,21 @@ class Setup:
         self.config = Config(interval=0.01, store=config.Store(path=str(self.path)))
         self.reloaded: list[Config | config.ConfigError] = []
         self.now = 1_700_000_000.0
+        self._opened = contextlib.ExitStack()
 
     def daemon(self, **environment: str) -> Daemon:
         return Daemon(
             self.config,
-            Database(self.path),
+            self._opened.enter_context(contextlib.closing(Database(self.path))),
             containers=lambda _: self.fake,
             reload=self._reload,
             notifier=Notifier(environment),
             proc=self.proc,
             clock=self._clock,
         )
+
+    def close(self) -> None:
+        self._opened.close()
 
     def _clock(self) -> float:
         self.now += 0.001
@@ -129,9 +133,11 @@ class Setup:
 
 
 @pytest.fixture
-def setup(tmp_path: Path, proc: Callable[..., Path]) -> Setup:
+def setup(tmp_path: Path, proc: Callable[..., Path]) -> Iterator[Setup]:
     inside = process(7, rss=64, container_id=CONTAINER)
-    return Setup(tmp_path, proc([process(1), process(7, rss=64)], [inside]))
+    read = proc([process(1), process(7, rss=64)], [inside])
+    with contextlib.closing(Setup(tmp_path, read)) as setup:
+        yield setup
 
 
 def send(number: signal.Signals) -> None:

@@ -58,7 +58,6 @@ class Summary:
         Raises sqlite3.Error where it cannot be read.
         """
         self.since = since
-        connection.execute("BEGIN")  # one state of the database, however long this takes
         values = {"since": since, "top": _TOP_PROCESSES}
         self.sections = {
             name: _clean(_frame(connection, query, values)) for name, query in _SECTIONS.items()
@@ -71,7 +70,6 @@ class Summary:
             " ORDER BY timestamp",
             values,
         )
-        connection.execute("ROLLBACK")
 
     @property
     def empty(self) -> bool:

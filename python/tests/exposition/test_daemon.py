@@ -154,16 +154,17 @@ def test_a_scrape_collects_nothing(
     publisher = Publisher()
     fake = Fake()
     fake.listed = []
+    database = Database(tmp_path / "metrics.db")
     daemon = Daemon(
         settled,
-        Database(tmp_path / "metrics.db"),
+        database,
         containers=lambda _: fake,
         reload=lambda: settled,
         notifier=Notifier({}),
         publisher=lambda: publisher,
     )
     daemon.tick()
-    with contextlib.closing(publisher):
+    with contextlib.closing(publisher), contextlib.closing(database):
         # Not even the daemon's own figures are read again: byte for byte the same.
         assert len({scrape(port) for _ in range(200)}) == 1
         assert taken == 1

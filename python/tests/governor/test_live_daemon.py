@@ -4,7 +4,7 @@
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Running:
 
     def __init__(self, engine: LiveEngine, path: Path, policy: Governor) -> None:
         self._path = path
+        self.database = Database(path)
         settled = Config(
             snapshot=Snapshot(source="procfs"),
             governor=policy,
@@ -35,7 +36,7 @@ class Running:
         )
         self.daemon = Daemon(
             settled,
-            Database(path),
+            self.database,
             containers=lambda c: act.Governor(Engine(c.docker), c.governor),
             reload=lambda: settled,
             notifier=Notifier({}),
@@ -47,11 +48,15 @@ class Running:
 
 
 @pytest.fixture
-def running(engine: LiveEngine, tmp_path: Path) -> Callable[..., Running]:
-    def make(**policy: Any) -> Running:
-        return Running(engine, tmp_path / "metrics.db", Governor(stop_timeout=2, **policy))
+def running(engine: LiveEngine, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    with contextlib.ExitStack() as opened:
 
-    return make
+        def make(**policy: Any) -> Running:
+            made = Running(engine, tmp_path / "metrics.db", Governor(stop_timeout=2, **policy))
+            opened.callback(made.database.close)
+            return made
+
+        yield make
 
 
 def test_twelve_become_five_and_the_database_tells_why(

@@ -2,7 +2,6 @@
 """The database file: opening, upgrading, one transaction a tick, and pruning."""
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from so1.store.event import Event
+from so1.store.readers import Readers
 
 _TABLES = (
     "metrics",
@@ -26,6 +26,8 @@ _PRUNE_ROWS = 5_000
 """Rows of a table after which pruning rests until the next tick, so that it never delays it."""
 _VACUUM_PAGES = 2_000
 """Free pages given back to the file system in one tick at most."""
+_CHECKPOINT_COMMITS = 60
+"""Commits after which the write-ahead log is brought into the file, and begins anew."""
 
 
 class DatabaseError(Exception):
@@ -115,11 +117,12 @@ class Database:
         """The file is to be replaced, which could not be done yet."""
         self._rows = 0
         """Rows of the last tick in the table that has most of them."""
+        self._commits = 0
         try:
             self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise DatabaseError(f"{path} cannot be opened: {error}") from error
+        except (OSError, sqlite3.OperationalError) as error:
+            raise DatabaseError(f"{path} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError:
             self._move_aside()
 
     def _move_aside(self) -> None:
@@ -135,7 +138,7 @@ class Database:
                     self.moved_to = aside
             try:
                 self._open()
-            except sqlite3.Error:
+            except (OSError, sqlite3.Error):
                 # Half a new file is not to be moved aside as well when this is tried again.
                 for part, _ in parts:
                     part.unlink(missing_ok=True)
@@ -153,29 +156,33 @@ class Database:
         """
         self.damaged = True
         self._connection.close()
+        self._readers.close()
         self._move_aside()
         self.damaged = False
 
     def _open(self) -> None:
         # SQLite gives -wal and -shm the mode of the database: readable by the group, like it.
-        with contextlib.suppress(OSError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o640))
+        self._readers = Readers(self.path)
         self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=10)
         try:
             self._prepare()
         except BaseException:
             self._connection.close()
+            self._readers.close()
             raise
 
     def _prepare(self) -> None:
         execute = self._connection.execute
         execute("PRAGMA auto_vacuum = INCREMENTAL")
-        # A write-ahead log: readers never wait for the writer, nor it for them.
+        # A write-ahead log: nobody waits for a query, and none waits for more than a commit.
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
         execute("PRAGMA journal_size_limit = 16777216")
+        # Not in a commit, for which readers wait.
+        execute("PRAGMA wal_autocheckpoint = 0")
         if execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("the file is damaged")
+        self._checkpoint()
         self._migrate()
         if execute("PRAGMA auto_vacuum").fetchone() == (0,):
             # A database from before: only a rewrite lets its file shrink. Without the room for one
@@ -194,6 +201,7 @@ class Database:
             last.execute("SELECT 1 FROM metrics LIMIT 1").fetchall()
             self._connection.close()
         self._connection.close()
+        self._readers.close()
 
     def _migrate(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -206,9 +214,8 @@ class Database:
             )
         for number, script in migrations:
             if number > version:
-                self._connection.executescript(
-                    f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
-                )
+                with self._transaction(f"{script}\nPRAGMA user_version = {number};"):
+                    pass
 
     def write_tick(self, tick: Tick) -> None:
         """Write a tick, all of it or nothing.
@@ -232,16 +239,26 @@ class Database:
             connection.executemany(_INSERT["events"], map(_event_row, events))
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self, script: str = "") -> Iterator[sqlite3.Connection]:
+        """One that begins with a script: what Python's execute() cannot run, or not to its end."""
         try:
+            self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}")
             yield self._connection
-            self._connection.execute("COMMIT")
+            with self._readers.paused():
+                self._connection.execute("COMMIT")
         except BaseException:
             # On a full disk SQLite may have rolled back by itself.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        self._commits += 1
+        if self._commits % _CHECKPOINT_COMMITS == 0:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        # What cannot be brought into the file yet stays in the log.
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def prune(self, before: int, max_bytes: int) -> None:
         """Delete some ticks older than `before` (epoch ms), or the oldest of a large file.
@@ -269,9 +286,9 @@ class Database:
         with self._transaction():
             for table in _TABLES:
                 execute(f"DELETE FROM {table} WHERE timestamp < ?", (before,))  # noqa: S608 - as above
-        # Each step of it frees one page, and gives a row without columns: only a script runs it to
-        # its end.
-        self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        # Each step of it frees one page, and gives a row without columns.
+        with self._transaction(f"PRAGMA incremental_vacuum({_VACUUM_PAGES});"):
+            pass
 
     def size(self) -> int:
         """Bytes of the file that hold something; 0 where it cannot be read."""
@@ -284,10 +301,12 @@ class Database:
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open the database for reading only.
 
-    Raises DatabaseError where there is none or it may not be read.
+    All that is read is of one moment. Raises DatabaseError where there is none or it may not be
+    read.
     """
     try:
         connection = _read_only(path)
+        connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM metrics LIMIT 1").fetchall()
     except sqlite3.Error as error:
         raise DatabaseError(

@@ -47,8 +47,16 @@ def holder(database: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+        return blocker(file)
     finally:
         os.close(file)
+
+
+def blocker(file: int, start: int = 0, length: int = 0) -> int | None:
+    """Tell the pid of another process that has locked some of these bytes, None where none has.
+
+    Raises OSError where locks cannot be asked for.
+    """
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
+    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
     return None if kind == fcntl.F_UNLCK else pid
