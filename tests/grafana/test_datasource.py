@@ -98,7 +98,7 @@ def test_it_cannot_write_and_waits_for_the_writer(filled: Path) -> None:
     connection = plugin.connect(filled)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("DELETE FROM metrics")
-    assert connection.execute("PRAGMA busy_timeout").fetchone() == (2_000,)
+    assert connection.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
     connection.close()
 
 
