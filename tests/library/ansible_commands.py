@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from captured_host import LIBRARY
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 BIN = Path(sys.executable).parent
+LIBRARY = Path(__file__).resolve().parents[2] / "library"
 
 
 def ansible(directory: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,6 +43,26 @@ def ansible(directory: Path, command: str, *arguments: str) -> subprocess.Comple
         timeout=120,
         check=False,
     )
+
+
+def run_module(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Run a module as Ansible does, in a process of its own; return the JSON it prints.
+
+    It must exit with 0 or 1 and write nothing to stderr: a traceback fails the test.
+    """
+    done = subprocess.run(
+        [sys.executable, str(LIBRARY / f"{name}.py")],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": options}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert "Traceback" not in done.stdout
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (1 if result.get("failed") else 0)
+    return result
 
 
 LOCAL = ("-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}")

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +17,9 @@ from ansible_commands import (
     documentation,
     documented_options,
     foreign_imports,
+    run_module,
     taken_options,
 )
-from captured_host import LIBRARY
 from so2_memory_limit import LimiterError
 
 KTHREADD = 2
@@ -32,17 +29,9 @@ without_limiter = pytest.mark.skipif(
 
 
 def run(**options: Any) -> dict[str, Any]:
-    """Run the module as Ansible does, which must fail; return the JSON it prints."""
-    done = subprocess.run(
-        [sys.executable, str(LIBRARY / "so2_memory_limit.py")],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": options}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (1, "")
-    result: dict[str, Any] = json.loads(done.stdout)
+    """Run the module, which must fail; return the JSON it prints."""
+    result = run_module("so2_memory_limit", options)
+    assert result["failed"]
     return result
 
 
