@@ -155,8 +155,7 @@ class Database:
         can be written.
         """
         self.damaged = True
-        self._connection.close()
-        self._readers.close()
+        self._disconnect()
         self._move_aside()
         self.damaged = False
 
@@ -167,8 +166,7 @@ class Database:
         try:
             self._prepare()
         except BaseException:
-            self._connection.close()
-            self._readers.close()
+            self._disconnect()
             raise
 
     def _prepare(self) -> None:
@@ -200,6 +198,9 @@ class Database:
         with contextlib.suppress(sqlite3.Error), contextlib.closing(_read_only(self.path)) as last:
             last.execute("SELECT 1 FROM metrics LIMIT 1").fetchall()
             self._connection.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         self._connection.close()
         self._readers.close()
 
