@@ -408,6 +408,41 @@ def test_what_the_budget_does_not_reach_is_left_for_the_next_tick(
     assert {e.container_id for e in second} == {u.container.id for u in left}
 
 
+def test_an_emergency_goes_on_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = Policy(maximum=10, keep_low=1, keep_high=0, grace=30)
+    usages = [usage(n, age=1) for n in range(12)]
+    engine = Made([*usages, usage(20, age=1)])
+    governor = Governor(engine, policy)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(act, "_BUDGET", 0.5)
+        engine.on_stop = lambda _: time.sleep(0.6)
+        first = governor.govern(usages, NOW)
+    engine.on_stop = lambda _: None
+    assert 1 <= len(first) <= 4
+    gone = {e.container_id for e in first}
+    left = [u for u in usages if u.container.id not in gone]
+    assert len(left) <= policy.maximum
+    second = governor.govern(left, NOW)
+    assert {e.rule for e in first + second} == {"emergency"}
+    assert len(first + second) == 11
+    assert all("an emergency is not over yet; of" in e.detail for e in second)
+    gone |= {e.container_id for e in second}
+    left = [usage(20, age=1), *(u for u in usages if u.container.id not in gone)]
+    assert governor.govern(left, NOW) == []
+
+
+def test_what_an_emergency_left_and_ended_by_itself_leaves_no_emergency(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usages = [usage(n, age=1) for n in range(11)]
+    engine = Made([*usages, usage(20, age=1)])
+    governor = Governor(engine, POLICY)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(act, "_BUDGET", -1)
+        assert governor.govern(usages, NOW) == []
+    assert governor.govern([usage(20, age=1)], NOW) == []
+
+
 def test_nothing_to_do_asks_nothing() -> None:
     engine = Made([usage(1)])
     assert govern(engine, [usage(1)], Policy(grace=0)) == []

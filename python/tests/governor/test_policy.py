@@ -136,6 +136,20 @@ def test_above_the_maximum_exactly_the_quotas_stay(
     assert {v.rule for v in made.removals} == {"emergency"}
 
 
+@given(usages, policies())
+def test_an_emergency_that_is_not_over_brings_down_to_the_quotas_too(
+    found: list[ContainerUsage], policy: Governor
+) -> None:
+    made = plan(found, policy, NOW, unfinished=True)
+    most = msgspec.structs.replace(policy, maximum=0)
+    assert made.emergency
+    assert [(v.container, v.rule, v.keep) for v in made.verdicts] == [
+        (v.container, v.rule, v.keep) for v in plan(found, most, NOW, unfinished=True).verdicts
+    ]
+    left = [v.usage for v in made.verdicts if v.keep]
+    assert plan(left, policy, NOW, unfinished=True).removals == []
+
+
 def test_the_default_policy_brings_twelve_down_to_three_and_two() -> None:
     found = [usage(n, "low", ram=n, age=0) for n in range(7)]
     found += [usage(n, "high", ram=n, age=0) for n in range(10, 15)]

@@ -43,10 +43,14 @@ class _Begun(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What one tick leaves to the next, by container: what was told of it, what was begun."""
+    """What one tick leaves to the next.
+
+    By container: what was told of it, and what was begun; and which ones an emergency has left.
+    """
 
     told: dict[str, set[tuple[str, ...]]] = {}
     begun: dict[str, _Begun] = {}
+    left: set[str] = set()
 
 
 class Governor:
@@ -88,7 +92,9 @@ class Governor:
         finished = self._finish(listed, tell)
         for id_ in self._memory.told.keys() - listed:
             del self._memory.told[id_]
-        planned = plan(usages, self._policy, now)
+        unfinished = bool(self._memory.left & listed)
+        self._memory.left.clear()
+        planned = plan(usages, self._policy, now, unfinished=unfinished)
         if planned.removals and not planned.emergency:
             usages = dated(usages, self._engine, beat=self._beat)
             planned = plan(usages, self._policy, now)
@@ -193,6 +199,8 @@ def carry_out(
             return None
         if time.monotonic() > deadline:
             _log.info("%s is left for the next tick", verdict.container.name)
+            if planned.emergency:
+                memory.left.add(verdict.container.id)
             return None
         try:
             came = _remove(verdict, planned, engine, policy, memory)

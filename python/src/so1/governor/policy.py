@@ -4,8 +4,8 @@
 Only managed containers count and only they can go. Up to `maximum` of them, each class gives up
 what it has above its quota (`keep_low`, `keep_high`), and a container younger than the grace period
 neither goes nor counts: once it is old enough it is weighed against the others. Above `maximum`
-that is an emergency: every container counts, however young. The worst of a class goes first: the
-most RAM, then the most CPU, then the lowest id.
+that is an emergency: every container counts, however young, until the quotas alone are left. The
+worst of a class goes first: the most RAM, then the most CPU, then the lowest id.
 
 The quotas are each class's own, in an emergency too. A class that has fewer than its quota does not
 lend the rest to the other: eleven low ones and no high one come down to keep_low, not to
@@ -64,11 +64,17 @@ def classify(container: Container) -> ContainerClass:
     return "low" if repository == "alpine" else "high"
 
 
-def plan(usages: Iterable[ContainerUsage], policy: Governor, now: float) -> Plan:
-    """Decide on every container; `now` is Unix epoch seconds, when they were measured."""
+def plan(
+    usages: Iterable[ContainerUsage], policy: Governor, now: float, *, unfinished: bool = False
+) -> Plan:
+    """Decide on every container; `now` is Unix epoch seconds, when they were measured.
+
+    `unfinished` says that an emergency has containers left for which there was no time.
+    """
     every = sorted(usages, key=_worst_first)
     managed = [usage for usage in every if usage.container.managed]
-    emergency = len(managed) > policy.maximum
+    many = len(managed) > policy.maximum
+    emergency = many or unfinished
     verdicts = [
         Verdict(usage, "unmanaged", "not-managed", keep=True, reason="it is not managed")
         for usage in every
@@ -89,8 +95,10 @@ def plan(usages: Iterable[ContainerUsage], policy: Governor, now: float) -> Plan
         excess = max(0, len(counted) - quota)
         rule: Rule = "emergency" if emergency else _EXCESS[class_]
         why = f"of {len(counted)} {class_} containers {quota} are kept"
-        if emergency:
+        if many:
             why = f"{len(managed)} managed containers are more than {policy.maximum}; {why}"
+        elif unfinished:
+            why = f"an emergency is not over yet; {why}"
         verdicts += [Verdict(u, class_, rule, keep=False, reason=why) for u in counted[:excess]]
         verdicts += [
             Verdict(u, class_, "within-limits", keep=True, reason=_stays(class_, quota))
