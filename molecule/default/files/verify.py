@@ -25,11 +25,12 @@ SO1 = "/usr/local/bin/so1"
 DATABASE = Path("/var/lib/so1/metrics.db")
 CONFIGURATION = Path("/etc/so1/config.toml")
 READER = f"""
-import select, sqlite3, sys
-database = sqlite3.connect("file:{DATABASE}?mode=ro", uri=True)
+import contextlib, select, sqlite3, sys
 reads = 0
 while not select.select([sys.stdin], [], [], 0.2)[0]:
-    database.execute("SELECT * FROM metrics ORDER BY timestamp DESC LIMIT 100").fetchall()
+    # As Grafana's plugin does, for each query anew.
+    with contextlib.closing(sqlite3.connect("file:{DATABASE}?mode=ro", uri=True)) as database:
+        database.execute("SELECT * FROM metrics ORDER BY timestamp DESC LIMIT 100").fetchall()
     reads += 1
 print(reads)
 """
