@@ -16,6 +16,9 @@ setup: ## Install what the controller needs: system packages and a venv
 setup-tests: ## Install what the tests need besides
 	@lab/setup.sh tests venv binaries
 
+image: setup ## Build the lab VM's image, once
+	@lab/vm.py image
+
 up: setup ## Boot the lab VM, run site.yml against it, show what is there
 	@lab/vm.py up
 	@lab/converge.sh
@@ -29,7 +32,8 @@ lint: setup-tests ## Lint everything
 
 test-fast: lint test-unit ## What needs no VM, no Docker Engine and no root
 
-test: lint ## Everything: lint, unit, Docker Engine, kernels, VMs
+test: setup-tests ## Everything: lint, unit, Docker Engine, kernels, VMs
+	@lab/parallel.sh lint image
 	@lab/parallel.sh test-molecule test-unit test-kernel test-engine test-fleet # the longest beside all others
 
 test-unit: setup-tests ## The part of test-fast that is not lint
@@ -60,5 +64,5 @@ bench-grafana: setup ## Time every query of the dashboards on a week of history;
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help setup setup-tests up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
+.PHONY: help setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
 .DEFAULT_GOAL := help

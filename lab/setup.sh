@@ -59,6 +59,8 @@ venv() {
     python3 -m venv .venv
     .venv/bin/pip install -q --disable-pip-version-check -c python/constraints.txt \
         -r requirements-dev.txt -e 'python[report]'
+    # Where the strategy is, whatever the Python is called.
+    (cd .venv && ln -sfn lib/python3*/site-packages/ansible_mitogen/plugins/strategy strategy)
     echo "$wanted" >$stamp
 }
 

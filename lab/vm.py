@@ -154,7 +154,7 @@ class Machine:
             return None
         return pid if f"so1-{self.name}".encode() in command else None
 
-    def up(self, suite: str, memory: int, forwards: list[str], append: str) -> bool:
+    def up(self, suite: str, cpus: int, memory: int, forwards: list[str], append: str) -> bool:
         """Start the machine and wait for ssh; False where it ran already."""
         if self.pid and f"/image-{suite}-" not in json.loads(self.state.read_text())["image"]:
             raise LabError(f"{self.name} runs another release; remove it first: make down")
@@ -189,7 +189,7 @@ class Machine:
                 *("-accel", "kvm" if accel == "kvm" else "tcg,thread=multi,tb-size=512"),
                 # Nehalem is the oldest CPU that numpy's wheels run on, and cheap to emulate
                 *("-cpu", "host" if accel == "kvm" else "Nehalem"),
-                *("-smp", "2", "-m", str(memory), "-display", "none"),
+                *("-smp", str(cpus), "-m", str(memory), "-display", "none"),
                 *("-kernel", str(directory / "vmlinuz"), "-initrd", str(directory / "initrd")),
                 *("-append", f"root=/dev/vda rw console=ttyS0 mitigations=off quiet {append}"),
                 *("-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe,discard=unmap"),
@@ -264,6 +264,7 @@ def main() -> int:
         default=os.environ.get("SO1_LAB_SUITE", "bookworm"),
         help="Debian's name for the release (default: %(default)s)",
     )
+    parser.add_argument("--cpus", type=int, default=2, help="how many (default: %(default)s)")
     parser.add_argument("--memory", type=int, default=3072, help="MiB (default: %(default)s)")
     parser.add_argument(
         "--forward",
@@ -278,7 +279,8 @@ def main() -> int:
     if arguments.command == "image":
         print(image(arguments.suite))
     elif arguments.command == "up":
-        if not machine.up(arguments.suite, arguments.memory, arguments.forward, arguments.append):
+        size = (arguments.cpus, arguments.memory)
+        if not machine.up(arguments.suite, *size, arguments.forward, arguments.append):
             say(f"{machine.name} is up already")
     elif arguments.command == "down":
         say(f"{machine.name} removed" if machine.down() else f"there is no {machine.name}")
