@@ -15,6 +15,7 @@ GROUP = (
     "must be a group's name: small letters, digits, - and _, at most 32, a letter or _ first; "
     "it is «{}»."
 )
+KEPT = "+ so1_daemon_governor_keep_high ({} + 2) must not exceed so1_daemon_governor_maximum (10)."
 SIZE = (
     "must be a size like 512m or 2g, with b, k, m, g, t or p, and at least 6m; it is «{}».",
     ["", "0", "-1", "512", "5m", "512mb", "1 g", "much", "512m\n"],
@@ -32,6 +33,11 @@ REFUSED: dict[str, Sentences] = {
         ],
     },
     "so1_daemon": {
+        "so1_daemon_interval": [("must be from 1 to 3600; it is {}.", [0, 3_601])],
+        "so1_daemon_governor_keep_low": [
+            ("must be from 0 to 10000; it is {}.", [-1, 10_001]),
+            (KEPT, [9]),
+        ],
         "so1_daemon_suffix": [(SUFFIX, ["", "a/b", "a b", "ñ", "x" * 33, "x\n"])],
         "so1_daemon_docker_host": [(HOST + "{}.", ["", "unix://", "/run/x", "http://a"])],
     },
@@ -120,6 +126,11 @@ def refused(variables: Sentences) -> Iterator[tuple[dict[str, Any], str]]:
             for value in values:
                 shown = " ".join(sentence.format(value).split())
                 yield {name: value, **BESIDE.get(name, {})}, f"{name} {shown}"
+
+
+def test_a_value_of_another_type_is_refused_by_name(tmp_path: Path) -> None:
+    done = play(tmp_path, refusals("so1_daemon", [{"so1_daemon_interval": "often"}, {}]), {})
+    told(done, ["argument 'so1_daemon_interval' is of type str and we were unable to convert"])
 
 
 @pytest.mark.parametrize("role", REFUSED)
