@@ -60,7 +60,7 @@ venv() {
     .venv/bin/pip install -q --disable-pip-version-check -c python/constraints.txt \
         -r requirements-dev.txt -e 'python[report]'
     # Where the strategy is, whatever the Python is called.
-    (cd .venv && ln -sfn lib/python3*/site-packages/ansible_mitogen/plugins/strategy strategy)
+    ln -sfn "$(.venv/bin/python -c 'import ansible_mitogen as m; print(*m.__path__)')/plugins/strategy" .venv/strategy
     echo "$wanted" >$stamp
 }
 

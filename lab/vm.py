@@ -279,8 +279,14 @@ def main() -> int:
     if arguments.command == "image":
         print(image(arguments.suite))
     elif arguments.command == "up":
-        size = (arguments.cpus, arguments.memory)
-        if not machine.up(arguments.suite, *size, arguments.forward, arguments.append):
+        started = machine.up(
+            arguments.suite,
+            arguments.cpus,
+            arguments.memory,
+            arguments.forward,
+            arguments.append,
+        )
+        if not started:
             say(f"{machine.name} is up already")
     elif arguments.command == "down":
         say(f"{machine.name} removed" if machine.down() else f"there is no {machine.name}")
