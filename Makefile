@@ -11,10 +11,10 @@ help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: ## Install what the controller needs: system packages and a venv
-	@lab/setup.sh machine venv
+	@scripts/setup.sh machine venv
 
 setup-tests: ## Install what the tests need besides
-	@lab/setup.sh tests venv binaries
+	@scripts/setup.sh tests venv binaries
 
 image: setup ## Build the lab VM's image, once
 	@lab/vm.py image
@@ -28,19 +28,19 @@ down: ## Remove the lab VM
 	@lab/vm.py down
 
 lint: setup-tests ## Lint everything
-	@lab/lint.sh
+	@scripts/lint.sh
 
 test-fast: lint test-unit ## What needs no VM, no Docker Engine and no root
 
 test: setup-tests ## Everything: lint, unit, Docker Engine, kernels, VMs
-	@lab/parallel.sh lint image
-	@lab/parallel.sh test-molecule test-unit test-kernel test-engine test-fleet # the longest beside all others
+	@scripts/parallel.sh lint image
+	@scripts/parallel.sh test-molecule test-unit test-kernel test-engine test-fleet # the longest beside all others
 
 test-unit: setup-tests ## The part of test-fast that is not lint
-	@pytest -q -m "not engine and not root" python/tests tests
+	@pytest -q -m "not engine and not root" tests
 
 test-engine: setup-tests ## What needs root: a Docker Engine of its own, small disks, other users
-	@$(ROOT) pytest -q -m "engine or root" python/tests tests
+	@$(ROOT) pytest -q -m "engine or root" tests
 
 test-kernel: setup-tests ## The modules on stock kernels and on a debug kernel
 	@$(MAKE) --no-print-directory -C kernel/tests test
@@ -52,14 +52,14 @@ test-fleet: setup-tests ## Two VMs, one of which watches both
 	@molecule test -s fleet
 
 bench: ## Measure on a VM against BPF, psutil, ps and two exporters; writes docs/benchmark.md
-	@lab/setup.sh machine bench venv
-	@python3 bench/run.py
+	@scripts/setup.sh machine bench venv
+	@python3 benchmarks/host/run.py
 
 bench-fleet: setup-tests ## Simulate up to 1,000 hosts; writes docs/fleet-scale.md
-	@cd tests/fleet && $(ROOT) python -m scale
+	@$(ROOT) python -m benchmarks.fleet
 
 bench-grafana: setup ## Time every query of the dashboards on a week of history; fails above 200 ms
-	@cd grafana && python -m bench
+	@python -m benchmarks.dashboards
 
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the fleet's dashboard asks of Prometheus; what all dashboards share is in tests/grafana."""
+"""What the fleet's dashboard asks of Prometheus."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from so1.exposition.families import Families
-from tests.exposition.rounds import series, text, told
+from tests.so1.exposition.rounds import series, text, told
 
 GRAFANA = Path(__file__).parents[2] / "grafana"
 FILE = GRAFANA / "dashboards/fleet.json"

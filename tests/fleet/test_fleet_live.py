@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from fleet import Answers, daemon, eventually, prometheus, victoria, write_targets
 
-from tests.engine import LiveEngine
+from tests.fleet.fleet import Answers, daemon, eventually, prometheus, victoria, write_targets
+from tests.support.docker_engine import LiveEngine
 
 pytestmark = [
     pytest.mark.engine,

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleet import daemon, eventually, free_port, process
-from scale.hosts import Recording, ask, processes, record
-from scale.simulation import cost
+
+from benchmarks.fleet.hosts import Recording, ask, processes, record
+from benchmarks.fleet.simulation import cost
+from tests.fleet.fleet import daemon, eventually, free_port, process
 
 # It needs no engine, but half a minute, which the fast tests are not to wait for.
 pytestmark = pytest.mark.engine

@@ -21,7 +21,7 @@ sys.path.insert(0, "/packages")
 from click.testing import CliRunner
 
 from so1.cli import main
-from so1.limiter import DEVICE, LISTED, NOT_LISTED, Limit, Limiter, LimiterError
+from so1.memory_limiter import DEVICE, LISTED, NOT_LISTED, Limit, Limiter, LimiterError
 
 MIB = 1 << 20
 MANY = 300

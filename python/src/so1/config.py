@@ -28,7 +28,7 @@ class Snapshot(Section, frozen=True):
     suffix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "202300539"
 
 
-class Governor(Section, frozen=True):
+class Policy(Section, frozen=True):
     """How many managed containers may run.
 
     above `maximum`, down to `keep_low` + `keep_high` at once; a container younger than
@@ -108,7 +108,7 @@ class Config(Section, frozen=True):
     interval: Annotated[float, Meta(ge=1, le=3_600)] = 20
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     snapshot: Snapshot = Snapshot()
-    governor: Governor = Governor()
+    governor: Policy = Policy()
     docker: Docker = Docker()
     store: Store = Store()
     metrics: Metrics = Metrics()

@@ -13,16 +13,16 @@ from typing import Protocol
 import psutil
 
 from so1 import sources, tick
+from so1.conditions import Conditions
 from so1.config import Config, ConfigError, Metrics
+from so1.cpu_usage import Interval
 from so1.exposition.error import ServerError
 from so1.exposition.round import Round
-from so1.interval import Interval
 from so1.model import Container, ContainerUsage, MemoryLimit, Snapshot
 from so1.notify import Notifier
 from so1.sources import limits
 from so1.store.database import Database, DatabaseError, Tick
 from so1.store.event import Event
-from so1.trouble import Troubles
 
 _log = logging.getLogger(__name__)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -94,7 +94,7 @@ class Daemon:
         self._proc = proc
         self._clock = clock
         self._interval = Interval()
-        self._troubles = Troubles(clock)
+        self._conditions = Conditions(clock)
         self._removed = 0
         """Containers removed since the last tick that was stored."""
         self._source: str | None = None
@@ -117,7 +117,7 @@ class Daemon:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _loop(self) -> None:
-        self._troubles.happened("daemon", "done", "The daemon started.")
+        self._conditions.happened("daemon", "done", "The daemon started.")
         self._say_moved()
         due = time.monotonic()
         ready = False
@@ -162,7 +162,7 @@ class Daemon:
             config = self._reload()
         except ConfigError as error:
             detail = f"The configuration was not reloaded, the one before stays: {error}."
-            self._troubles.happened("config", "failed", detail, logging.ERROR)
+            self._conditions.happened("config", "failed", detail, logging.ERROR)
         else:
             if config.store.path != self._config.store.path:
                 _log.warning("store.path takes effect at the next start")
@@ -171,13 +171,13 @@ class Daemon:
             self._listed_at = None
             self._serving = False  # on another address, or with another certificate
             logging.getLogger().setLevel(config.log_level.upper())
-            self._troubles.happened("config", "done", "The configuration was reloaded.")
+            self._conditions.happened("config", "done", "The configuration was reloaded.")
         self._notifier.ready()
 
     def _stopped(self) -> None:
         if self._publisher:
             self._publisher.close()
-        self._troubles.happened("daemon", "done", "The daemon stopped.")
+        self._conditions.happened("daemon", "done", "The daemon stopped.")
         self._write_events()
         self._database.close()
 
@@ -220,14 +220,14 @@ class Daemon:
             top=self._config.store.top_processes,
             host_cpu=host_cpu,
             removed=self._removed,
-            events=list(self._troubles.events),
+            events=list(self._conditions.events),
         )
         self._write(rows)
         took = time.monotonic() - began
         self._notifier.status(
             f"{len(snapshot.processes)} processes, {len(snapshot.by_container)} containers"
             f" ({snapshot.source}), {took * 1000:.0f} ms"
-            + "".join(f"; {sentence}" for sentence in self._troubles.current)
+            + "".join(f"; {sentence}" for sentence in self._conditions.current)
         )
         if self._publisher is None and self._config.metrics.enabled and self._make_publisher:
             self._publisher = self._make_publisher()
@@ -259,10 +259,10 @@ class Daemon:
             try:
                 publisher.configure(self._config.metrics)
             except ServerError as error:
-                self._troubles.begins("metrics", str(error))
+                self._conditions.begins("metrics", str(error))
             else:
                 self._serving = True
-                self._troubles.over("metrics", "The metrics are served again.")
+                self._conditions.over("metrics", "The metrics are served again.")
         publisher.publish(told)
 
     def _snapshot(self) -> Snapshot | None:
@@ -270,14 +270,14 @@ class Daemon:
         try:
             snapshot = sources.take(wanted.source, wanted.suffix, self._proc)
         except sources.SourceError as error:
-            self._troubles.begins("source", f"No snapshot: {error}.")
+            self._conditions.begins("source", f"No snapshot: {error}.")
             self._write_events()
             return None
-        self._troubles.over("source", "Snapshots are taken again.")
+        self._conditions.over("source", "Snapshots are taken again.")
         if snapshot.source != self._source:
             # Another source gives start times of another resolution: nothing can be compared.
             self._interval = Interval()
-            self._troubles.happened(
+            self._conditions.happened(
                 "source", "done", f"Snapshots come from {_SOURCES[snapshot.source]}."
             )
             self._source = snapshot.source
@@ -288,9 +288,9 @@ class Daemon:
         try:
             found = limits.take(self._proc)
         except sources.SourceError as error:
-            self._troubles.begins("limits", f"The limited processes are not known: {error}.")
+            self._conditions.begins("limits", f"The limited processes are not known: {error}.")
             return []
-        self._troubles.over("limits", "The limited processes are known again.")
+        self._conditions.over("limits", "The limited processes are known again.")
         return found
 
     def _list(self, snapshot: Snapshot, now: float) -> tuple[list[Container], bool]:
@@ -306,10 +306,10 @@ class Daemon:
         try:
             self._listed = self._containers.running()
         except Exception as error:  # noqa: BLE001 - metrics go on, whatever Docker does
-            self._troubles.begins("docker", f"Docker does not answer: {error}")
+            self._conditions.begins("docker", f"Docker does not answer: {error}")
             return [c for c in self._listed if c.id in snapshot.by_container], False
         self._listed_at = now
-        self._troubles.over("docker", "Docker answers again.")
+        self._conditions.over("docker", "Docker answers again.")
         return self._listed, True
 
     def _stands(self, snapshot: Snapshot, now: float) -> bool:
@@ -328,10 +328,10 @@ class Daemon:
                 line += f" To bring it back: {event.recreate}" if event.recreate else ""
             _log.info("%s", line)
             told.append(event)
-            self._troubles.events.append(event)
+            self._conditions.events.append(event)
             # What is gone cannot be told again, so its event does not wait for the tick; but where
             # the database takes none, each would only be waited for: they come with the tick.
-            if not self._troubles.lasts("database"):
+            if not self._conditions.lasts("database"):
                 self._write_events()
 
         try:
@@ -349,8 +349,8 @@ class Daemon:
             self._cannot_write(error)
             return
         self._removed = 0
-        self._troubles.events.clear()
-        self._troubles.over("database", "The database is written to again.")
+        self._conditions.events.clear()
+        self._conditions.over("database", "The database is written to again.")
         store = self._config.store
         oldest = rows.timestamp - round(store.retention_days * _DAY_MS)
         # Five minutes at once: one by one, what is too old would make every tick dearer.
@@ -362,29 +362,29 @@ class Daemon:
 
     def _write_events(self) -> None:
         try:
-            self._database.add_events(self._troubles.events)
+            self._database.add_events(self._conditions.events)
         except sqlite3.DatabaseError as error:
             self._cannot_write(error)
         else:
-            self._troubles.events.clear()
+            self._conditions.events.clear()
 
     def _cannot_write(self, error: sqlite3.DatabaseError) -> None:
         damaged = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
         name = getattr(error, "sqlite_errorname", "")
         if not self._database.damaged and not name.startswith(damaged):
-            self._troubles.begins("database", f"The database cannot be written to: {error}.")
+            self._conditions.begins("database", f"The database cannot be written to: {error}.")
             return
         try:
             self._database.replace()
         except DatabaseError as failure:
-            self._troubles.begins("database", f"{failure}.")
+            self._conditions.begins("database", f"{failure}.")
         else:
             self._say_moved()
 
     def _say_moved(self) -> None:
         if self._database.moved_to:
             detail = f"The database was damaged: it is kept as {self._database.moved_to}."
-            self._troubles.happened("database", "failed", detail, logging.ERROR)
+            self._conditions.happened("database", "failed", detail, logging.ERROR)
 
 
 _SOURCES = {"module": "the kernel modules", "procfs": "/proc (the kernel modules are not in use)"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from so1.printable import printable
+from so1.escape_controls import escape_controls
 
 _TOP_PROCESSES = 20
 _SECTIONS = {
@@ -116,7 +116,7 @@ def _frame(connection: sqlite3.Connection, query: str, values: dict[str, int]) -
 
 
 def _clean(frame: pd.DataFrame) -> pd.DataFrame:
-    named = frame.assign(name=frame["name"].astype("string").fillna("").map(printable))
+    named = frame.assign(name=frame["name"].astype("string").fillna("").map(escape_controls))
     return named.round(1)
 
 

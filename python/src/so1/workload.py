@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from so1.config import Workload
-from so1.engine import Engine
+from so1.docker_engine import Engine
 from so1.model import CLASS, MANAGED, ContainerClass
 
 _MIB = 1 << 20

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from so1.commands import settings, tables
-from so1.engine import Engine, EngineError
+from so1.docker_engine import Engine, EngineError
+from so1.escape_controls import escape_controls
 from so1.governor import cleanup
 from so1.governor.policy import classify
-from so1.printable import printable
 
 
 @click.command()
@@ -48,9 +48,9 @@ def command(path: Path, *, dry_run: bool, yes: bool) -> None:
     left = 0
     for done in cleanup.remove(engine, [c for c, _ in found], settled.governor.stop_timeout):
         line = f"{done.outcome} {done.container.name}"
-        click.echo(printable(f"{line}: {done.detail}" if done.detail else line))
+        click.echo(escape_controls(f"{line}: {done.detail}" if done.detail else line))
         if done.recreate:
-            click.echo(f"  {printable(done.recreate)}")
+            click.echo(f"  {escape_controls(done.recreate)}")
         left += done.outcome != "removed"
     if left:
         click.echo(f"Error: {left} of {len(found)} are still here", err=True)

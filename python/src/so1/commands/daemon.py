@@ -8,7 +8,7 @@ import click
 from so1 import config, journal
 from so1.commands import settings
 from so1.daemon import Daemon, Publisher
-from so1.engine import Engine
+from so1.docker_engine import Engine
 from so1.governor.act import Governor
 from so1.notify import Notifier
 from so1.store import lock

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from so1.commands import period, settings, tables
-from so1.printable import printable
+from so1.escape_controls import escape_controls
 from so1.store.database import DatabaseError, open_reader
 
 _QUERY = (
@@ -79,4 +79,4 @@ def command(path: Path, since: int, limit: int, *, as_json: bool) -> None:
     if back:
         click.echo("\nto bring one back:")
     for event in back:
-        click.echo(printable(str(event["recreate"])))
+        click.echo(escape_controls(str(event["recreate"])))

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from so1.commands import tables
-from so1.limiter import LIMIT_MAX, Limit, Limiter, LimiterError
-from so1.printable import printable
+from so1.escape_controls import escape_controls
+from so1.memory_limiter import LIMIT_MAX, Limit, Limiter, LimiterError
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _CANNOT_RUN, _NOT_FOUND = 126, 127
@@ -170,5 +170,5 @@ def run(limit: int, words: tuple[str, ...]) -> None:
         os.execvp(words[0], words)  # noqa: S606 - the command that the user gave
     except (OSError, MemoryError) as error:
         why = error.strerror if isinstance(error, OSError) else "the limit is too small to start it"
-        click.echo(f"Error: {printable(words[0])} cannot be run: {why}", err=True)
+        click.echo(f"Error: {escape_controls(words[0])} cannot be run: {why}", err=True)
         sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_RUN)

@@ -8,7 +8,7 @@ import click
 
 from so1 import sources
 from so1.config import Config
-from so1.interval import Interval
+from so1.cpu_usage import Interval
 from so1.model import Process, Snapshot
 
 Percent = Callable[[Process], float]

@@ -11,7 +11,7 @@ import msgspec
 from so1 import tick
 from so1.commands import measure, settings, tables
 from so1.config import Config
-from so1.engine import Engine, EngineError, UnreachableError
+from so1.docker_engine import Engine, EngineError, UnreachableError
 from so1.governor.act import dated, objection
 from so1.governor.policy import Plan, Verdict, plan
 

@@ -10,8 +10,8 @@ import msgspec
 
 from so1.commands import measure, settings, tables
 from so1.commands.measure import Percent
+from so1.escape_controls import escape_controls
 from so1.model import Process, Snapshot
-from so1.printable import printable
 from so1.tick import SHORT_ID, state_name
 
 _PROCESS_KEYS: dict[str, Callable[[Process, Percent], object]] = {
@@ -107,7 +107,7 @@ def command(
                     g["processes"],
                     int(str(g["ram"])) / 1024,
                     g["cpu"],
-                    printable(str(g["first_process"])),
+                    escape_controls(str(g["first_process"])),
                 )
                 for g in groups
             ),

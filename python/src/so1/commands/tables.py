@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from so1.printable import printable
+from so1.escape_controls import escape_controls
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -29,7 +29,7 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.1f}" if isinstance(value, float) else printable(str(value))
+    return f"{value:.1f}" if isinstance(value, float) else escape_controls(str(value))
 
 
 def mib(kib: float) -> str:

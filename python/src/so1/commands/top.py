@@ -20,11 +20,11 @@ from rich.text import Text
 from so1 import tick
 from so1.commands import measure, settings, tables
 from so1.config import Config
-from so1.engine import Engine, EngineError
+from so1.cpu_usage import Interval
+from so1.docker_engine import Engine, EngineError
+from so1.escape_controls import escape_controls
 from so1.governor.policy import classify
-from so1.interval import Interval
 from so1.model import Container, ContainerUsage, Process, Snapshot
-from so1.printable import printable
 
 _FIRST = 0.5
 """Seconds over which CPU is measured for the first frame."""
@@ -78,7 +78,7 @@ class _View:
             _containers(shown),
             Text(""),
             self._processes(rest, {c.id: c.name for c in known}),
-            Text(printable(foot), style="dim", no_wrap=True, overflow="ellipsis"),
+            Text(escape_controls(foot), style="dim", no_wrap=True, overflow="ellipsis"),
         )
 
     def _processes(self, processes: list[Process], names: dict[str, str]) -> Table:
@@ -116,7 +116,7 @@ def _table(*columns: str) -> Table:
 
 
 def _add(table: Table, *cells: str) -> None:
-    table.add_row(*(Text(printable(cell)) for cell in cells))
+    table.add_row(*(Text(escape_controls(cell)) for cell in cells))
 
 
 @contextmanager

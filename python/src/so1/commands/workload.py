@@ -12,8 +12,8 @@ import click
 from so1 import workload
 from so1.commands import settings
 from so1.config import Config
-from so1.engine import Engine, EngineError
-from so1.printable import printable
+from so1.docker_engine import Engine, EngineError
+from so1.escape_controls import escape_controls
 
 _MOST = 5
 
@@ -78,8 +78,8 @@ def _generate(settled: Config, count: int | None, chance: random.Random, *, dry_
                 workload.make(load, engine)
         except EngineError as error:
             failed = True
-            click.echo(f"Error: {printable(str(error))}", err=True)
+            click.echo(f"Error: {escape_controls(str(error))}", err=True)
         else:
-            click.echo(("would make " if dry_run else "made ") + printable(line))
+            click.echo(("would make " if dry_run else "made ") + escape_controls(line))
     if failed:
         sys.exit(1)

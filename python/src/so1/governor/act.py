@@ -9,8 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 import msgspec
 from msgspec.structs import replace
 
-from so1.config import Governor as Policy
-from so1.engine import Engine, EngineError, Inspected, NotFoundError, UnreachableError
+from so1.config import Policy
+from so1.docker_engine import Engine, EngineError, Inspected, NotFoundError, UnreachableError
 from so1.governor import recreate
 from so1.governor.policy import Plan, Verdict, classify, is_young, plan
 from so1.model import MANAGED, Container, ContainerUsage

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from so1.engine import Engine, EngineError, NotFoundError
+from so1.docker_engine import Engine, EngineError, NotFoundError
 from so1.governor.act import command_line, untouchable
 from so1.model import Container
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from so1.config import Governor
+from so1.config import Policy
 from so1.model import CLASS, Container, ContainerClass, ContainerUsage
 
 Rule = Literal[
@@ -65,7 +65,7 @@ def classify(container: Container) -> ContainerClass:
 
 
 def plan(
-    usages: Iterable[ContainerUsage], policy: Governor, now: float, *, unfinished: bool = False
+    usages: Iterable[ContainerUsage], policy: Policy, now: float, *, unfinished: bool = False
 ) -> Plan:
     """Decide on every container; `now` is Unix epoch seconds, when they were measured.
 
@@ -109,12 +109,12 @@ def plan(
     return Plan(now=now, emergency=emergency, verdicts=verdicts)
 
 
-def is_young(started_at: float, policy: Governor, now: float) -> bool:
+def is_young(started_at: float, policy: Policy, now: float) -> bool:
     """Whether the grace period spares what was started then."""
     return now - started_at < policy.grace
 
 
-def _young(policy: Governor) -> str:
+def _young(policy: Policy) -> str:
     return f"it is younger than {policy.grace:g} s"
 
 

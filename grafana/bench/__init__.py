@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""Times the dashboards' queries on a week of history: `python -m bench` in `grafana/`."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The dashboards, their queries, and the role that provisions them."""

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""What many hosts cost the Prometheus that scrapes them: `python -m scale` in `tests/fleet/`."""

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from so1.cpu_usage import Interval
+from so1.model import Process, Snapshot
+from tests.so1.processes import typed
+
+SECOND = 1_000_000_000
+
+
+def snapshot(taken_ns: int, *processes: Process) -> Snapshot:
+    return Snapshot("module", taken_ns, 1, 1, 0, list(processes), {})
+
+
+def after(*snapshots: Snapshot) -> Interval:
+    interval = Interval()
+    for each in snapshots:
+        interval.advance(each)
+    return interval
+
+
+def test_nothing_is_known_at_first() -> None:
+    old = typed(1, start_ns=0, cpu_ns=500 * SECOND)
+    assert after(snapshot(1000 * SECOND, old)).percent(old) == 0
+
+
+def test_share_of_the_interval() -> None:
+    first = typed(1, start_ns=5, cpu_ns=10 * SECOND)
+    then = typed(1, start_ns=5, cpu_ns=15 * SECOND)
+    interval = after(snapshot(100 * SECOND, first), snapshot(120 * SECOND, then))
+    assert interval.percent(then) == 25
+
+
+def test_several_cpus_are_more_than_a_hundred() -> None:
+    first, then = typed(1, start_ns=5, cpu_ns=0), typed(1, start_ns=5, cpu_ns=8 * SECOND)
+    assert after(snapshot(SECOND, first), snapshot(3 * SECOND, then)).percent(then) == 400
+
+
+def test_a_reused_pid_inherits_nothing() -> None:
+    old = typed(1, start_ns=5, cpu_ns=50 * SECOND)
+    new = typed(1, start_ns=105 * SECOND, cpu_ns=2 * SECOND)
+    assert after(snapshot(100 * SECOND, old), snapshot(120 * SECOND, new)).percent(new) == 10
+
+
+def test_one_that_started_meanwhile_counts_whole() -> None:
+    new = typed(2, start_ns=110 * SECOND, cpu_ns=5 * SECOND)
+    assert after(snapshot(100 * SECOND), snapshot(120 * SECOND, new)).percent(new) == 25
+
+
+def test_an_old_one_first_seen_now_counts_from_now() -> None:
+    old = typed(2, start_ns=1, cpu_ns=50 * SECOND)
+    assert after(snapshot(100 * SECOND), snapshot(120 * SECOND, old)).percent(old) == 0
+
+
+def test_a_counter_that_goes_back_is_no_use() -> None:
+    first, then = typed(1, start_ns=5, cpu_ns=9), typed(1, start_ns=5, cpu_ns=3)
+    assert after(snapshot(100, first), snapshot(200, then)).percent(then) == 0
+
+
+def test_no_time_passed() -> None:
+    first, then = typed(1, start_ns=5, cpu_ns=1), typed(1, start_ns=5, cpu_ns=3)
+    assert after(snapshot(100, first), snapshot(100, then)).percent(then) == 0
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    first, again = typed(1, start_ns=5, cpu_ns=SECOND), typed(1, start_ns=5, cpu_ns=9 * SECOND)
+    interval = after(
+        snapshot(10 * SECOND, first), snapshot(20 * SECOND), snapshot(30 * SECOND, again)
+    )
+    assert interval.percent(again) == 0
+    assert interval.percent(first) == 0
+
+
+counters = st.integers(0, 10**15)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3), counters), max_size=20), counters)
+def test_never_negative(seen: list[tuple[int, int, int]], taken: int) -> None:
+    one = [typed(pid, start_ns=start, cpu_ns=cpu) for pid, start, cpu in seen[::2]]
+    two = [typed(pid, start_ns=start, cpu_ns=cpu) for pid, start, cpu in seen[1::2]]
+    interval = after(snapshot(taken, *one), snapshot(taken + 7, *two))
+    assert all(interval.percent(p) >= 0 for p in two)
+
+
+def test_the_busy_ones_are_those_that_used_any() -> None:
+    idle, worked = typed(1, start_ns=5, cpu_ns=SECOND), typed(2, start_ns=5, cpu_ns=SECOND)
+    later = typed(2, start_ns=5, cpu_ns=2 * SECOND)
+    assert after(snapshot(SECOND, idle, worked)).busy == []
+    assert after(snapshot(SECOND, idle, worked), snapshot(3 * SECOND, idle, later)).busy == [later]

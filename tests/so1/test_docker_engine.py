@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT
+"""What becomes of an engine that is not there, slow, or no engine at all."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import requests
+from docker.errors import APIError, NotFound
+
+from so1.config import Docker
+from so1.docker_engine import Engine, EngineError, NotFoundError, UnreachableError, _tagged
+from tests.so1.registry import Registry
+from tests.support.docker_engine import IMAGE, OTHER_IMAGE, LiveEngine
+
+
+@contextmanager
+def server(path: Path, answer: bytes | None) -> Iterator[str]:
+    """Listen on a socket; answer each request so, or for None never."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        open_connections = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                open_connections.append(connection)
+                if answer is not None:
+                    # Who only looks whether somebody listens does not wait for an answer.
+                    with connection, suppress(OSError):
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"unix://{path}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in open_connections:
+            connection.close()
+
+
+def fails(host: str, timeout: float = 5) -> str:
+    with pytest.raises(EngineError) as caught:
+        Engine(Docker(host=host, timeout=timeout)).running()
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert "Traceback" not in sentence
+    return sentence
+
+
+def test_not_there(tmp_path: Path) -> None:
+    assert "start the Docker service" in fails(f"unix://{tmp_path}/absent")
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "s"))
+    assert "start the Docker service" in fails(f"unix://{tmp_path}/s")
+
+
+def test_no_answer_in_time(tmp_path: Path) -> None:
+    with server(tmp_path / "s", None) as host:
+        assert "did not answer within 0.2 s" in fails(host, timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"ApiVersion": "1.41"}',
+        b'HTTP/1.1 500 No\r\nContent-Length: 17\r\n\r\n{"message": "no"}',
+    ],
+)
+def test_not_an_engine(tmp_path: Path, answer: bytes) -> None:
+    with server(tmp_path / "s", answer) as host:
+        assert host in fails(host)
+
+
+@pytest.mark.root  # only root can become another user
+def test_not_allowed(tmp_path: Path) -> None:
+    with server(tmp_path / "s", None) as host:
+        (tmp_path / "s").chmod(0o600)
+        for folder in (tmp_path, *tmp_path.parents[:3]):
+            folder.chmod(folder.stat().st_mode | 0o011)
+        (tmp_path / "config.toml").write_text(f'[docker]\nhost = "{host}"\n')
+        program = (
+            "import os\nfrom so1.cli import main\n"
+            "from so1.commands import plan\n"
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+            f"main(['--config', {str(tmp_path / 'config.toml')!r}, 'plan', '--over', '0'])"
+        )
+        (tmp_path / "config.toml").chmod(0o644)
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "group docker" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "parts"),
+    [
+        ("alpine", ("alpine", "latest")),
+        ("alpine:3", ("alpine", "3")),
+        ("host:5000/alpine", ("host:5000/alpine", "latest")),
+        ("host:5000/alpine:3", ("host:5000/alpine", "3")),
+        ("alpine@sha256:ab", ("alpine", "sha256:ab")),
+    ],
+)
+def test_an_image_is_pulled_by_one_tag(image: str, parts: tuple[str, str]) -> None:
+    assert _tagged(image) == parts
+
+
+class Client:
+    """Docker's client for one container, the tag of whose image has moved."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.listed = [{"Id": "a", "Image": "sha256:1", "Created": 1}]
+        self.looks = 0
+        self._error = error
+
+    def containers(self) -> list[dict[str, object]]:
+        return self.listed
+
+    def inspect_container(self, container_id: str) -> dict[str, object]:
+        self.looks += 1
+        if self._error:
+            raise self._error
+        return {
+            "Id": container_id,
+            "Image": "sha256:1",
+            "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
+            "Config": {"Image": "alpine"},
+            "HostConfig": {},
+        }
+
+
+def asking(client: Client) -> Engine:
+    engine = Engine(Docker())
+    engine._client = client
+    return engine
+
+
+def test_an_image_keeps_its_name_when_its_tag_moves() -> None:
+    client = Client()
+    engine = asking(client)
+    for _ in range(3):
+        assert [c.image for c in engine.running()] == ["alpine"]
+    assert client.looks == 1
+    # Of one that is gone nothing is kept.
+    listed, client.listed = client.listed, []
+    assert engine.running() == []
+    client.listed = listed
+    engine.running()
+    assert client.looks == 2
+
+
+@pytest.mark.parametrize("error", [NotFound("gone"), APIError("broken")])
+def test_an_image_whose_name_cannot_be_had_is_left_as_listed(error: Exception) -> None:
+    assert [c.image for c in asking(Client(error)).running()] == ["sha256:1"]
+
+
+def test_an_engine_that_falls_silent_at_an_image_is_not_asked_on() -> None:
+    with pytest.raises(UnreachableError):
+        asking(Client(requests.Timeout())).running()
+
+
+@pytest.mark.engine
+class TestLive:
+    """Against a Docker Engine that the run starts itself."""
+
+    def test_running(self, engine: LiveEngine) -> None:
+        before = time.time()
+        id_ = engine.managed("web", "high")
+        engine.docker("create", "--name", "never-started", IMAGE)
+        (found,) = Engine(engine.settings).running()
+        assert (found.id, found.name, found.image) == (id_, "web", IMAGE)
+        assert found.labels == {"so1.managed": "true", "so1.class": "high"}
+        assert found.managed
+        assert int(before) <= found.started_at <= time.time()
+
+    def test_a_later_start_is_known_once_it_was_looked_at(self, engine: LiveEngine) -> None:
+        id_ = engine.start("web")
+        ours = Engine(engine.settings)
+        created = ours.running()[0].started_at
+        time.sleep(1.1)
+        engine.docker("restart", "web")
+        assert ours.running()[0].started_at == created
+        seen = ours.inspect(id_).started_at
+        assert seen > created + 1
+        assert ours.running()[0].started_at == seen
+
+    def test_an_image_keeps_its_name_when_its_tag_moves(self, engine: LiveEngine) -> None:
+        engine.docker("tag", IMAGE, "moves/alpine")
+        engine.docker("run", "--detach", "--network", "none", "--name", "web", "moves/alpine")
+        engine.docker("tag", OTHER_IMAGE, "moves/alpine")
+        ours = Engine(engine.settings)
+        assert engine.docker("ps", "--format", "{{.Image}}").stdout.strip() != "moves/alpine"
+        assert [c.image for c in ours.running()] == ["moves/alpine"]
+        engine.docker("rmi", "moves/alpine")
+        assert [c.image for c in ours.running()] == ["moves/alpine"]
+
+    def test_managed_lists_stopped_ones_and_no_others(self, engine: LiveEngine) -> None:
+        engine.managed("runs")
+        engine.managed("ended", command="exit")
+        engine.start("web")
+        engine.start("like", labels={"so1.managed": "truely"})
+        engine.docker("wait", "ended")
+        found = {c.name: state for c, state in Engine(engine.settings).managed()}
+        assert found == {"runs": "running", "ended": "exited"}
+
+    def test_stop_and_remove_keep_the_volumes(self, engine: LiveEngine) -> None:
+        id_ = engine.start("web", "--volume=data:/data", "--volume=/anonymous")
+        ours = Engine(engine.settings)
+        volumes = set(engine.docker("volume", "ls", "-q").stdout.split())
+        looked = ours.inspect(id_)
+        assert set(looked.volumes) == volumes
+        assert set(looked.anonymous_volumes) == volumes - {"data"}
+        ours.stop(id_, 1)
+        ours.remove(id_)
+        ours.remove(id_)
+        assert set(engine.docker("volume", "ls", "-q").stdout.split()) == volumes
+        with pytest.raises(NotFoundError, match="No such container"):
+            ours.inspect(id_)
+
+    def test_a_running_one_is_not_removed(self, engine: LiveEngine) -> None:
+        id_ = engine.start("web")
+        with pytest.raises(EngineError, match="running container"):
+            Engine(engine.settings).remove(id_)
+        assert engine.names() == {"web"}
+
+    def test_one_that_cannot_be_started_leaves_nothing(self, engine: LiveEngine) -> None:
+        ours = Engine(engine.settings)
+        with pytest.raises(EngineError, match=r"web cannot be started: .*absent"):
+            ours.run("web", IMAGE, ["/absent"], {"HostConfig": {"NetworkMode": "none"}})
+        assert engine.names("-a") == set()
+
+    def test_an_image_that_cannot_be_had(self, engine: LiveEngine) -> None:
+        ours = Engine(engine.settings)
+        assert ours.inspect_image("so1-lab/absent") is None
+        # A name that no registry answers to: nothing listens on that port.
+        with pytest.raises(EngineError, match=r"image 127\.0\.0\.1:1/absent cannot be pulled"):
+            ours.pull("127.0.0.1:1/absent")
+
+    @pytest.mark.parametrize("which", ["", ":1.0", "@digest"])
+    def test_an_image_from_elsewhere_is_pulled(
+        self, engine: LiveEngine, registry: Registry, which: str
+    ) -> None:
+        which = which.replace("digest", registry.digest)
+        image = f"{registry.address}/so1-lab/alpine{which}"
+        ours = Engine(engine.settings)
+        assert ours.inspect_image(image) is None
+        ours.pull(image)
+        assert (ours.inspect_image(image) or {})["Id"] == registry.image
+        first, *_ = (path for path in registry.asked if "/manifests/" in path)
+        assert first == f"/v2/so1-lab/alpine/manifests/{which[1:] or 'latest'}"
+        # It is whole.
+        id_ = ours.run("web", image, ["sleep", "600"], {"HostConfig": {"NetworkMode": "none"}})
+        assert ours.inspect(id_).image == image
+        assert engine.names() == {"web"}
+
+    def test_a_tag_that_the_registry_does_not_have(
+        self, engine: LiveEngine, registry: Registry
+    ) -> None:
+        with pytest.raises(
+            EngineError, match=r"alpine:absent cannot be pulled: .*manifest unknown"
+        ):
+            Engine(engine.settings).pull(f"{registry.address}/so1-lab/alpine:absent")
+
+    def test_it_is_found_again(self, engine: LiveEngine) -> None:
+        ours = Engine(Docker(host=engine.host, timeout=1))
+        assert ours.running() == []
+        with engine.paused(), pytest.raises(EngineError, match="did not answer within 1 s"):
+            ours.running()
+        assert ours.running() == []
+
+
+FIRST_USE = """
+import sys, threading
+import msgspec
+from so1.docker_engine import _Looked
+
+sys.setswitchinterval(1e-6)
+raw = {
+    "Id": "a",
+    "Image": "b",
+    "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
+    "Config": {"Image": "c", "Labels": {}},
+    "HostConfig": {"AutoRemove": False},
+}
+barrier = threading.Barrier(8)
+
+def look():
+    barrier.wait()
+    msgspec.convert(raw, _Looked)
+
+threads = [threading.Thread(target=look) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_answers_may_come_to_several_threads_at_once() -> None:
+    # Types that were not learnt before crash the process in about one run of five.
+    for _ in range(12):
+        done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
