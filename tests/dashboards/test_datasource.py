@@ -117,9 +117,7 @@ def test_the_container_s_user_reads_while_the_daemon_writes(shared: Path) -> Non
     uid = described("grafana/vars/main.yml")["grafana_uid"]
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(
-            str(REPOSITORY / folder) for folder in ("", "python/src")
-        ),
+        "PYTHONPATH": os.pathsep.join(str(REPOSITORY / folder) for folder in ("", "python/src")),
     }
     writer = subprocess.Popen(
         [sys.executable, "-c", _WRITER, shared / PATH.name, str(TICKS)],

@@ -76,7 +76,9 @@ class Container(msgspec.Struct, frozen=True):
     """A running container as the Docker Engine lists it.
 
     started_at is Unix epoch seconds: when it was created or, where an inspection has shown a later
-    start, that one. labels decide everything the governor may do.
+    start, that one. labels decide everything the governor may do. pid is the container's first
+    process, 0 where no inspection has told it; started_ns is when that process started, on
+    CLOCK_BOOTTIME, the clock of Process.start_ns.
     """
 
     id: str
@@ -84,6 +86,8 @@ class Container(msgspec.Struct, frozen=True):
     image: str
     labels: dict[str, str]
     started_at: float
+    pid: int = 0
+    started_ns: int | None = None
 
     @property
     def managed(self) -> bool:
@@ -92,9 +96,15 @@ class Container(msgspec.Struct, frozen=True):
 
 
 class ContainerUsage(msgspec.Struct, frozen=True):
-    """A container with what it uses: ram in KiB, cpu in percent of one CPU over the interval."""
+    """A container with what it uses.
+
+    ram is the sum of its processes' RSS, in KiB, cpu percent of one CPU over the interval. memory
+    is what the kernel charges it, in KiB, without the file cache it gives back first; None where
+    that could not be read.
+    """
 
     container: Container
     ram: int
     cpu: float
     processes: int
+    memory: int | None = None
