@@ -13,6 +13,7 @@ from typing import Protocol
 import psutil
 
 from so1 import sources, tick
+from so1.clock import Steps, boottime
 from so1.conditions import Conditions
 from so1.config import Config, ConfigError, Metrics
 from so1.cpu_usage import Interval
@@ -29,7 +30,6 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _LIST_SECONDS = 60
 """How long Docker's list stands while the kernel sees just the containers that are in it."""
 _DAY_MS = 86_400_000
-_PRUNE_MS = 300_000
 _MIB = 1 << 20
 
 
@@ -75,6 +75,7 @@ class Daemon:
         publisher: Callable[[], Publisher] | None = None,
         proc: Path = Path("/proc"),
         clock: Callable[[], float] = time.time,
+        boottime: Callable[[], float] = boottime,
     ) -> None:
         """Take over the open database; `reload` reads the configuration again on SIGHUP.
 
@@ -93,6 +94,7 @@ class Daemon:
         self._late = 0.0
         self._proc = proc
         self._clock = clock
+        self._steps = Steps(clock, boottime)
         self._interval = Interval()
         self._conditions = Conditions(clock)
         self._removed = 0
@@ -118,7 +120,7 @@ class Daemon:
 
     def _loop(self) -> None:
         self._conditions.happened("daemon", "done", "The daemon started.")
-        self._say_moved()
+        self._say_noticed()
         due = time.monotonic()
         ready = False
         while True:
@@ -195,6 +197,8 @@ class Daemon:
         began = time.monotonic()
         # Before the snapshot: what was started after this is not the container that is measured.
         now = self._clock()
+        if step := self._steps.told():
+            self._conditions.happened("clock", "done", step, logging.WARNING)
         snapshot = self._snapshot()
         if snapshot is None:
             self._dropped["snapshot"] += 1
@@ -341,6 +345,11 @@ class Daemon:
         return told
 
     def _write(self, rows: Tick) -> None:
+        self._store(rows)
+        # After its events were stored, or they would be taken for stored too.
+        self._say_noticed()
+
+    def _store(self, rows: Tick) -> None:
         try:
             self._database.write_tick(rows)
         except sqlite3.DatabaseError as error:
@@ -352,13 +361,18 @@ class Daemon:
         self._conditions.events.clear()
         self._conditions.over("database", "The database is written to again.")
         store = self._config.store
-        oldest = rows.timestamp - round(store.retention_days * _DAY_MS)
-        # Five minutes at once: one by one, what is too old would make every tick dearer.
-        oldest -= oldest % _PRUNE_MS
         try:
-            self._database.prune(oldest, store.max_mib * _MIB)
+            self._database.prune(
+                round(store.retention_days * _DAY_MS),
+                round(store.events_days * _DAY_MS),
+                store.max_mib * _MIB,
+            )
         except sqlite3.DatabaseError as error:
             self._cannot_write(error)
+        if held := self._database.held():
+            self._conditions.begins("reader", held)
+        else:
+            self._conditions.over("reader", "The log of the database begins anew again.")
 
     def _write_events(self) -> None:
         try:
@@ -378,13 +392,11 @@ class Daemon:
             self._database.replace()
         except DatabaseError as failure:
             self._conditions.begins("database", f"{failure}.")
-        else:
-            self._say_moved()
 
-    def _say_moved(self) -> None:
-        if self._database.moved_to:
-            detail = f"The database was damaged: it is kept as {self._database.moved_to}."
-            self._conditions.happened("database", "failed", detail, logging.ERROR)
+    def _say_noticed(self) -> None:
+        while self._database.notices:
+            notice = self._database.notices.popleft()
+            self._conditions.happened("database", "failed", notice, logging.ERROR)
 
 
 _SOURCES = {"module": "the kernel modules", "procfs": "/proc (the kernel modules are not in use)"}

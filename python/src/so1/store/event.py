@@ -5,7 +5,18 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["remove", "docker", "database", "source", "config", "daemon", "metrics", "limits"]
+Kind = Literal[
+    "remove",
+    "docker",
+    "database",
+    "reader",
+    "clock",
+    "source",
+    "config",
+    "daemon",
+    "metrics",
+    "limits",
+]
 Outcome = Literal["done", "planned", "refused", "failed"]
 
 
