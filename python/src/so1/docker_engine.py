@@ -5,6 +5,7 @@ import errno
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
@@ -84,8 +85,19 @@ class _Looked(msgspec.Struct, frozen=True, rename="pascal"):
     restart_count: int = 0
 
 
+class _Actor(msgspec.Struct, frozen=True, rename="pascal"):
+    id: str = msgspec.field(name="ID")
+    attributes: dict[str, str] = {}
+
+
+class _Event(msgspec.Struct, frozen=True, rename="pascal"):
+    action: str
+    actor: _Actor
+    time_nano: int = msgspec.field(name="timeNano")
+
+
 # msgspec learns a type when it is first used, and crashes where two threads are the first at once.
-for _type in (list[_Listed], _Looked):
+for _type in (list[_Listed], _Looked, _Event):
     msgspec.json.Decoder(_type)
 
 
@@ -114,6 +126,21 @@ class Inspected(msgspec.Struct, frozen=True):
     def anonymous_volumes(self) -> list[str]:
         """The volumes that got their name from the engine; with --rm they go with the container."""
         return [name for name in self.volumes if _is_digest(name)]
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """One of the engine's events about a container.
+
+    action is 'start', 'die', 'oom', 'kill', 'health_status: healthy', …; time_ns Unix epoch
+    nanoseconds by the engine's clock; exit_code is known of 'die' alone.
+    """
+
+    action: str
+    container_id: str
+    name: str
+    image: str
+    time_ns: int
+    exit_code: int | None = None
 
 
 class Engine:
@@ -311,6 +338,33 @@ class Engine:
             ):
                 raise
 
+    def events(self, since_ns: int, seconds: int) -> Iterator[Happened]:
+        """Give what happened to containers since then, and what does for so many seconds.
+
+        Each comes as soon as it happens; since_ns is Unix epoch nanoseconds. The engine remembers
+        some hundreds of events at most. Raises EngineError, also where it does not end the stream
+        in its time.
+        """
+        what = "events cannot be followed"
+
+        def ask(client: APIClient) -> requests.Response:
+            answer: requests.Response = client.get(
+                f"{client.base_url}/v{client.api_version}/events",
+                params={
+                    "since": f"{since_ns // 10**9}.{since_ns % 10**9:09d}",
+                    "until": f"{time.time() + seconds:.3f}",
+                    "filters": '{"type":["container"]}',
+                },
+                timeout=seconds + self._docker.timeout,
+                stream=True,
+            )
+            return answer
+
+        with self._call(what, ask) as answer:
+            lines = answer.iter_lines()
+            while happened := self._call(what, lambda _: _happened(next(lines, b""))):
+                yield happened
+
     def pull(self, image: str) -> None:
         """Pull an image; the time limit holds for each message about its progress."""
 
@@ -358,6 +412,26 @@ def completed(container: Container, now: Inspected) -> Container:
         restarts=now.restarts,
         health=now.health,
     )
+
+
+def _happened(line: bytes) -> Happened | None:
+    """Read a line of the event stream; None at its end."""
+    if not line:
+        return None
+    event = msgspec.json.decode(line, type=_Event)
+    known = event.actor.attributes
+    return Happened(
+        action=event.action,
+        container_id=event.actor.id,
+        name=known.get("name", event.actor.id[:12]),
+        image=known.get("image", ""),
+        time_ns=event.time_nano,
+        exit_code=_number(known.get("exitCode", "")),
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _health(state: _State) -> str | None:

@@ -2,15 +2,23 @@
 """Carrying a plan out: look again, stop, remove, and tell what came of it."""
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import msgspec
 from msgspec.structs import replace
 
-from so1.config import Policy
-from so1.docker_engine import Engine, EngineError, Inspected, NotFoundError, UnreachableError
+from so1.config import Config, Policy
+from so1.docker_engine import (
+    Engine,
+    EngineError,
+    Happened,
+    Inspected,
+    NotFoundError,
+    UnreachableError,
+)
 from so1.governor import recreate
 from so1.governor.policy import Plan, Verdict, is_young, plan
 from so1.model import MANAGED, Container, ContainerUsage, classify
@@ -70,13 +78,27 @@ class Governor:
         self._beat = beat
         self._clock = clock
         self._memory = Memory()
+        self._ending = threading.Event()
 
     def running(self) -> list[Container]:
         """List the running containers, each with its first process; raises EngineError."""
         return self._engine.completed(self._engine.running())
 
+    def events(self, since_ns: int, seconds: int) -> Iterator[Happened]:
+        """Give what happened to containers since then, and what does for so many seconds."""
+        return self._engine.events(since_ns, seconds)
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by another configuration from the next tick on."""
+        self._policy = config.governor
+        self._engine = Engine(config.docker)
+
+    def stop(self) -> None:
+        """Begin no further removal; those under way are carried on."""
+        self._ending.set()
+
     def govern(
-        self, usages: list[ContainerUsage], now: float, tell: Tell = lambda _: None
+        self, usages: Sequence[ContainerUsage], now: float, tell: Tell = lambda _: None
     ) -> list[Event]:
         """Plan and act; gives an event for each thing that was not told before.
 
