@@ -17,6 +17,7 @@ from docker.errors import APIError, NotFound
 from so1.config import Docker
 from so1.docker_engine import Engine, EngineError, NotFoundError, UnreachableError, _tagged
 from tests.so1.registry import Registry
+from tests.support import cgroups
 from tests.support.docker_engine import IMAGE, OTHER_IMAGE, LiveEngine
 
 
@@ -144,21 +145,22 @@ class Client:
         return {
             "Id": container_id,
             "Image": "sha256:1",
-            "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
+            "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z", "Pid": 7},
             "Config": {"Image": "alpine"},
             "HostConfig": {},
         }
 
 
-def asking(client: Client) -> Engine:
-    engine = Engine(Docker())
+def asking(client: Client, proc: Path = Path("/proc")) -> Engine:
+    engine = Engine(Docker(), proc)
     engine._client = client
     return engine
 
 
-def test_an_image_keeps_its_name_when_its_tag_moves() -> None:
+def test_an_image_keeps_its_name_when_its_tag_moves(tmp_path: Path) -> None:
+    cgroups.process(tmp_path, 7, "/docker/a")
     client = Client()
-    engine = asking(client)
+    engine = asking(client, tmp_path)
     for _ in range(3):
         assert [c.image for c in engine.running()] == ["alpine"]
     assert client.looks == 1
@@ -194,16 +196,19 @@ class TestLive:
         assert found.managed
         assert int(before) <= found.started_at <= time.time()
 
-    def test_a_later_start_is_known_once_it_was_looked_at(self, engine: LiveEngine) -> None:
+    def test_a_later_start_is_known_by_its_first_process(self, engine: LiveEngine) -> None:
         id_ = engine.start("web")
         ours = Engine(engine.settings)
-        created = ours.running()[0].started_at
+        (before,) = ours.running()
+        assert before.pid == engine.inspect(id_)["State"]["Pid"]
+        assert (before.started_ns or 0) > 0
         time.sleep(1.1)
         engine.docker("restart", "web")
-        assert ours.running()[0].started_at == created
-        seen = ours.inspect(id_).started_at
-        assert seen > created + 1
-        assert ours.running()[0].started_at == seen
+        (after,) = ours.running()
+        seen = ours.inspect(id_)
+        assert (after.pid, after.started_ns) == (seen.pid, seen.started_ns)
+        assert (after.started_ns or 0) > (before.started_ns or 0) + 10**9
+        assert (after.restarts, seen.stop_timeout) == (0, None)
 
     def test_an_image_keeps_its_name_when_its_tag_moves(self, engine: LiveEngine) -> None:
         engine.docker("tag", IMAGE, "moves/alpine")

@@ -3,6 +3,7 @@
 
 import contextlib
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from importlib import resources
@@ -77,6 +78,7 @@ class Database:
         self._rows = 0
         """Rows of the last tick in the table that has most of them."""
         self._commits = 0
+        self._lock = threading.RLock()
         try:
             self._open()
         except (OSError, sqlite3.OperationalError) as error:
@@ -121,7 +123,9 @@ class Database:
     def _open(self) -> None:
         # SQLite gives -wal and -shm the mode of the database: readable by the group, like it.
         self._readers = Readers(self.path)
-        self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=10)
+        self._connection = sqlite3.connect(
+            self.path, isolation_level=None, timeout=10, check_same_thread=False
+        )
         try:
             self._prepare()
         except BaseException:
@@ -198,9 +202,20 @@ class Database:
         with self._transaction() as connection:
             connection.executemany(_INSERT["events"], map(msgspec.structs.astuple, events))
 
+    def writing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """Begin a transaction of one's own, from any thread; it ends with the block.
+
+        Raises sqlite3.Error where it cannot be written; nothing is then kept.
+        """
+        return self._transaction()
+
     @contextlib.contextmanager
     def _transaction(self, script: str = "") -> Iterator[sqlite3.Connection]:
         """One that begins with a script: what Python's execute() cannot run, or not to its end."""
+        with self._lock:
+            yield from self._one_transaction(script)
+
+    def _one_transaction(self, script: str) -> Iterator[sqlite3.Connection]:
         try:
             self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}")
             yield self._connection
