@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 """`so1 cleanup`."""
 
+import contextlib
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -50,13 +54,14 @@ def command(path: Path, *, dry_run: bool, yes: bool) -> None:
         return
     if not yes:
         _ask(len(found))
-    with _Record(Path(settled.store.path).parent) as record:
+    with _interrupts() as interrupted, _Record(Path(settled.store.path).parent) as record:
         left = cleanup.remove(
             engine,
             [container for container, _ in found],
             settled.governor.stop_timeout,
             write=record.write,
             tell=_tell,
+            interrupted=interrupted,
         )
     if left.not_begun:
         click.echo(f"interrupted: {left.not_begun} of {len(found)} were not begun", err=True)
@@ -64,6 +69,21 @@ def command(path: Path, *, dry_run: bool, yes: bool) -> None:
         here = left.failed + left.not_begun
         click.echo(f"Error: {here} of {len(found)} are still here", err=True)
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Let Ctrl-C, or being asked to end, only be noted: what was begun is to be told."""
+    event = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: event.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _tell(came: Removal) -> None:

@@ -4,7 +4,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -14,7 +14,6 @@ from so1.model import Container
 from so1.store.removal import Removal
 
 _AT_ONCE = 4
-_BEAT_S = 0.2
 _WHY = "so1 cleanup removes every managed container"
 
 
@@ -32,15 +31,15 @@ def remove(
     *,
     write: removal.Write,
     tell: Callable[[Removal], None],
+    interrupted: threading.Event,
     clock: Callable[[], float] = time.time,
 ) -> Left:
     """Stop and remove containers, several at a time; none that fails stops the others.
 
     `write` gets each step before it is taken, and how it ended; `tell` gets how each ended. Both
-    are called in several threads, one at a time. A KeyboardInterrupt begins no further removal,
-    waits for those under way, and is not passed on.
+    are called in several threads, one at a time. Once `interrupted` is set no further removal is
+    begun; those under way are waited for.
     """
-    interrupted = threading.Event()
     telling = threading.Lock()
 
     def note(row: Removal) -> None:
@@ -75,18 +74,5 @@ def remove(
         return came.step == "removed" or came.reason == removal.GONE
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="cleanup") as pool:
-        futures = [pool.submit(one, container) for container in containers]
-        _wait(futures, interrupted)
-    came = [future.result() for future in futures]
+        came = list(pool.map(one, containers))
     return Left(failed=came.count(False), not_begun=came.count(None))
-
-
-def _wait(futures: Sequence[Future[bool | None]], interrupted: threading.Event) -> None:
-    """Wait for all of them, whatever the impatience; each has its own time limit."""
-    pending = set(futures)
-    while pending:
-        try:
-            # A wait without an end is not woken by an interrupt on every system.
-            pending = wait(pending, timeout=_BEAT_S).not_done
-        except KeyboardInterrupt:
-            interrupted.set()
