@@ -8,8 +8,9 @@ from so1 import config
 from so1.daemon.daemon import Daemon
 from so1.daemon.systemd import Notifier
 from so1.docker_engine import Engine
-from so1.governor.act import Governor
+from so1.governor.governor import Governor
 from so1.store.database import Database
+from so1.store.removals import Removals
 
 
 class Raising(Governor):
@@ -22,11 +23,12 @@ class Raising(Governor):
 def main(path: Path, cgroup_root: Path, fault: str) -> None:
     """Run until told to stop; `fault` is 'raise' for a governor that always does."""
     settled = config.load(path)
-    made = (Raising if fault == "raise" else Governor)(Engine(settled.docker), settled.governor)
+    database = Database(Path(settled.store.path))
+    kind = Raising if fault == "raise" else Governor
     Daemon(
         settled,
-        Database(Path(settled.store.path)),
-        containers=made,
+        database,
+        containers=kind(Engine(settled.docker), settled.governor, Removals(database)),
         reload=lambda: config.load(path),
         notifier=Notifier({}),
         cgroup_root=cgroup_root,

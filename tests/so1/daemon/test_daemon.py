@@ -60,7 +60,7 @@ class Fake:
     def govern(
         self,
         usages: Sequence[ContainerUsage],
-        now: float,  # noqa: ARG002
+        taken_ns: int,  # noqa: ARG002
         tell: Callable[[Event], None],
     ) -> None:
         self.asked.append(list(usages))
@@ -318,6 +318,9 @@ def test_a_governor_that_hangs_for_ever_is_left_behind(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("so1.daemon.daemon._ENDING", 0.2)
+    setup.config = msgspec.structs.replace(
+        setup.config, governor=config.Policy(stop_timeout=0), docker=config.Docker(timeout=0.1)
+    )
     over = threading.Event()
     setup.fake.telling = [GONE]
 

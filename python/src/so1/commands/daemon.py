@@ -15,9 +15,10 @@ from so1.daemon.daemon import Daemon
 from so1.daemon.systemd import Notifier
 from so1.daemon.watcher import Publisher
 from so1.docker_engine import Engine
-from so1.governor.act import Governor
+from so1.governor.governor import Governor
 from so1.store import lock
 from so1.store.database import Database, DatabaseError
+from so1.store.removals import Removals
 
 
 @click.command()
@@ -48,7 +49,7 @@ def command(path: Path) -> None:
     ended = Daemon(
         current,
         database,
-        containers=Governor(Engine(current.docker), current.governor),
+        containers=Governor(Engine(current.docker), current.governor, Removals(database)),
         reload=lambda: config.load(path),
         notifier=notifier,
         publisher=_publisher,

@@ -28,7 +28,8 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _FIRST_WORD = 1.0
 """Seconds that the first tick waits for Docker's first word."""
 _ENDING = 40.0
-"""Seconds that a removal under way gets when the daemon is told to stop; systemd gives 60."""
+"""Seconds, beside what a container gets to stop and a call to be answered, that removals under way
+get when the daemon is told to stop; systemd gives a few more."""
 
 
 class Containers(follower.Engine, governing.Governor, Protocol):
@@ -166,7 +167,9 @@ class Daemon:
         self.governing.stop()
         # The follower may wait for an engine that says nothing more: it holds nothing.
         governor = threads[-1]
-        until = time.monotonic() + _ENDING
+        config = self._config
+        allowed = _ENDING + config.governor.stop_timeout + config.docker.timeout
+        until = time.monotonic() + allowed
         while governor.is_alive() and time.monotonic() < until:
             governor.join(1.0)
             self._notifier.watchdog()

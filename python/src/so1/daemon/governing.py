@@ -20,9 +20,9 @@ class Governor(Protocol):
     """What the loop needs of the governor."""
 
     def govern(
-        self, usages: Sequence[ContainerUsage], now: float, tell: Callable[[Event], None]
+        self, usages: Sequence[ContainerUsage], taken_ns: int, tell: Callable[[Event], None]
     ) -> object:
-        """Plan and act on what was measured at `now`, and tell each thing as soon as it is done."""
+        """Plan and act on what was measured then, on CLOCK_BOOTTIME; tell each thing at once."""
 
     def stop(self) -> None:
         """Begin nothing further."""
@@ -64,7 +64,7 @@ class Governing:
     def act(self, sample: Sample) -> None:
         """Act on one sample; no fault in it ends the daemon."""
         try:
-            self._governor.govern(list(sample.containers), sample.timestamp, self._tell)
+            self._governor.govern(list(sample.containers), sample.snapshot.taken_ns, self._tell)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told, and the next may do better
             _log.exception("the governor failed")
             self._conditions.begins(

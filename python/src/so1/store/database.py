@@ -338,6 +338,17 @@ class Database:
         connection.executemany(_INSERT["events"], rows)
 
     @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Begin a transaction of one's own, from any thread; it ends with the block.
+
+        Raises sqlite3.Error where it cannot be written; nothing is then kept.
+        """
+        with self._lock:
+            connection = self._connected()
+            with self._transaction("", connection):
+                yield connection
+
+    @contextlib.contextmanager
     def _transaction(self, script: str, connection: sqlite3.Connection) -> Iterator[None]:
         """One that begins with a script: what Python's execute() cannot run, or not to its end."""
         try:
