@@ -266,7 +266,8 @@ class Daemon:
                 self._conditions.begins("metrics", str(error))
             else:
                 self._serving = True
-                self._conditions.over("metrics", "The metrics are served again.")
+                served = "served again" if self._config.metrics.enabled else "switched off"
+                self._conditions.over("metrics", f"The metrics are {served}.")
         publisher.publish(told)
 
     def _snapshot(self) -> Snapshot | None:
