@@ -57,12 +57,15 @@ class Docker(Section, frozen=True):
 class Store(Section, frozen=True):
     """History: where, for how long, how large.
 
+    `retention_days` is how long ticks stay, `events_days` events, both in days that the daemon ran.
+    `max_mib` is for the whole database; a tenth of it is for events, whatever ticks need.
     `top_processes` keeps the N largest by RAM and the N busiest of each tick and sums the others
     into one row; 0 keeps every process.
     """
 
     path: str = "/var/lib/so1/metrics.db"
     retention_days: Annotated[float, Meta(gt=0, le=3_650)] = 7
+    events_days: Annotated[float, Meta(gt=0, le=3_650)] = 90
     max_mib: Annotated[int, Meta(ge=8, le=1_048_576)] = 1_024
     top_processes: Count = 50
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from so1.store.database import Database, Tick
+from so1.store.database import Database
 from so1.store.event import Event
+from so1.store.rows import ContainerRow, MetricsRow, Tick
+from tests.so1.store.ticks import event
 
 _HOLDER = """
 import sys
@@ -23,17 +26,19 @@ sys.stdin.read()
 """
 
 
-def fill(store: Path, age: float, source: str = "procfs") -> None:
+def fill(store: Path, age: float, source: str = "procfs", troubles: str | None = None) -> None:
     now = round((time.time() - age) * 1000)
     database = Database(store)
     database.write_tick(
         Tick(
             timestamp=now,
-            metrics=(2048, 1024, 1024, 3, 40, 0, source, 1.5),
+            metrics=MetricsRow(
+                *(2048, 1024, 1024, 3, 40, 0, source, 1.5), docker_age=0.5, troubles=troubles
+            ),
             container_totals=[
-                ("a" * 64, "one", "alpine", "low", 1, 10, 0.0),
-                ("b" * 64, "two", "alpine", "low", 1, 10, 0.0),
-                ("c" * 64, "three", "grafana", "unmanaged", 1, 10, 0.0),
+                ContainerRow("a" * 64, "one", "alpine", "low", 1, 10, 0.0),
+                ContainerRow("b" * 64, "two", "alpine", "low", 1, 10, 0.0),
+                ContainerRow("c" * 64, "three", "grafana", "unmanaged", 1, 10, 0.0),
             ],
             events=[
                 Event(
@@ -155,6 +160,45 @@ def test_an_old_tick_and_no_daemon(so1: Callable[..., Result], store: Path) -> N
     assert "degraded: the last tick is 3600 s old" in result.output
 
 
+@pytest.mark.parametrize(("intervals", "late"), [(2.8, False), (3.2, True)])
+def test_a_tick_is_late_after_three_intervals(
+    so1: Callable[..., Result], store: Path, intervals: float, *, late: bool
+) -> None:
+    fill(store, intervals * 20)
+    with held(store):
+        result = so1("status")
+    assert result.exit_code == (3 if late else 0)
+    assert ("one is due every 20 s" in result.output) == late
+
+
+def test_a_clock_that_was_wrong_is_told_and_hides_no_silence(
+    so1: Callable[..., Result], store: Path
+) -> None:
+    fill(store, -72 * 365 * 86_400)
+    with held(store):
+        wrong = so1("status")
+    assert wrong.exit_code == 3
+    assert "degraded: the last tick is dated 20" in wrong.output
+    fill(store, 0)
+    database = Database(store)
+    database.add_events([event(1, "The clock was set back by 26280 days."), event(2)])
+    database.close()
+    with sqlite3.connect(store) as other:
+        other.execute("UPDATE events SET kind = 'clock' WHERE timestamp = 1")
+    other.close()
+    with held(store):
+        right = so1("status")
+        clock = json.loads(so1("status", "--json").output)["clock"]
+    assert right.exit_code == 0
+    said = "The clock was set back by 26280 days. It was wrong: dated later than now are 1 of"
+    assert f"clock:          {said}" in right.output
+    assert clock == {"last_set": "The clock was set back by 26280 days.", "ticks_ahead": 1}
+    fill(store, 3_600)
+    with held(store):
+        silent = so1("status")
+    assert "degraded: the last tick is 360" in silent.output
+
+
 def test_nothing_there(so1: Callable[..., Result]) -> None:
     result = so1("status", "--json")
     assert result.exit_code == 3
@@ -199,3 +243,14 @@ def test_another_user_is_told_what_may_not_be_seen(tmp_path: Path, store: Path) 
     assert "metrics.db cannot be read" in result.stdout
     assert "group so1" in result.stdout
     assert result.stderr == ""
+
+
+def test_what_did_not_work_at_the_last_tick_is_said(
+    so1: Callable[..., Result], store: Path
+) -> None:
+    fill(store, 0, troubles="Processes are hidden.\nDocker does not answer.")
+    result = so1("status", "--json")
+    assert result.exit_code == 3
+    problems = json.loads(result.output)["problems"]
+    assert {"Processes are hidden.", "Docker does not answer."} <= set(problems)
+    assert "degraded: Processes are hidden." in so1("status").output
