@@ -34,7 +34,7 @@ lint: setup-tests ## Lint everything
 test-fast: lint test-unit ## What needs no VM, no Docker Engine and no root
 
 test: ## Everything: lint, unit, Docker Engine, kernels, VMs; SO1_UNCHANGED=skip leaves out what is proven
-	@scripts/prove.py
+	@python3 -m scripts.prove
 
 test-unit: setup-tests ## The part of test-fast that is not lint
 	@pytest -q -m "not engine and not root" tests

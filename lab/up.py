@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT))
 
-from stages import Runner, Stage  # noqa: E402 - after the path
+from scripts.stages import Runner, Stage  # noqa: E402 - after the path
 
 PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
 """Python of each release, for which the wheels are made while the machine is."""

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """make test: every suite, two at a time, the longest first; notes whole passes in proofs.json.
 
@@ -12,8 +11,8 @@ import functools
 import os
 import sys
 
-import suites
-from stages import Runner, Stage
+from scripts import suites
+from scripts.stages import Runner, Stage
 
 # What is there before a suite begins.
 SETUP = [

@@ -26,7 +26,8 @@ QUIET_S = 60
 """After this long without a line, one says what is running."""
 TAIL = 100
 """Lines of a failed stage's output that are shown."""
-_STEP = re.compile(r"^(PLAY|TASK|RUNNING HANDLER) \[(.*)\]")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_STEP = re.compile(r"\W*(PLAY|TASK|RUNNING HANDLER) \[(.*)\]")
 _COUNTED = re.compile(r"^\D{0,60}\d+ passed\b.*")
 
 
@@ -77,7 +78,7 @@ class Running:
             *lines, _ = output.read().split(b"\n")
             self._read += sum(len(line) + 1 for line in lines)
         for line in lines:
-            if step := _STEP.match(line.decode(errors="replace")):
+            if step := _STEP.match(_COLOUR.sub("", line.decode(errors="replace"))):
                 if step[1] == "PLAY":
                     self.play, self.task = step[2], ""
                 else:

@@ -36,6 +36,11 @@ ROLES = ["ansible.cfg", "site.yml", "roles/*", "playbooks/*", "inventory/*", "li
 LAB = ["lab/*"]
 # What a machine gets: the roles, the package, the modules without their tests.
 PRODUCT = [*ROLES, "python/src/*", "python/README.md", "grafana/*", "prometheus/*", "kernel/*"]
+# What the limiter's clients import in the kernel tests' guest.
+GUEST = [
+    *("__init__.py", "cli.py", "config.py", "escape_controls.py", "memory_limiter.py"),
+    *("commands/__init__.py", "commands/limit.py", "commands/tables.py"),
+]
 NONE = ["LICENSES/*", RECORD, ".ansible-lint", ".clang-format", ".yamllint"]
 """Files that change the outcome of no suite but lint, which takes all."""
 
@@ -68,7 +73,7 @@ SUITES = {
     ),
     "kernel": Suite(
         "test-kernel",
-        ["kernel/*", "python/src/so1/memory_limiter.py", "library/so2_memory_limit.py"],
+        ["kernel/*", "library/so2_memory_limit.py", *(f"python/src/so1/{name}" for name in GUEST)],
     ),
     "fleet": Suite(
         "test-fleet",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.dashboards import history, plugin
-from so1 import tick
+from so1.store import rows as stored
 from tests.dashboards.shape import Rows, ask, check_shape
 
 HOUR_MS = 3_600_000
@@ -117,7 +117,7 @@ def test_a_host_without_limits_has_no_rows_and_says_so(filled: Path, now: int) -
 
 
 def test_the_made_up_history_has_the_states_that_a_daemon_writes() -> None:
-    assert set(history.STATES) <= set(tick.STATES.values())
+    assert set(history.STATES) <= set(stored.STATES.values())
 
 
 def test_a_range_in_the_past_shows_the_past(filled: Path, now: int) -> None:

@@ -4,7 +4,7 @@
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -12,16 +12,9 @@ import msgspec
 
 from so1.store.event import Event
 from so1.store.readers import Readers
+from so1.store.rows import COLUMNS, Tick
 
-_TABLES = (
-    "metrics",
-    "container_stats",
-    "process_stats",
-    "container_totals",
-    "process_states",
-    "memory_limits",
-    "events",
-)
+_TABLES = tuple(COLUMNS)
 _PRUNE_ROWS = 5_000
 """Rows of a table after which pruning rests until the next tick, so that it never delays it."""
 _VACUUM_PAGES = 2_000
@@ -34,37 +27,10 @@ class DatabaseError(Exception):
     """The database cannot be used; the message says what to do."""
 
 
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """What one tick writes; each row is the table's columns after the timestamp, in order."""
-
-    timestamp: int
-    metrics: tuple[object, ...]
-    container_stats: Sequence[tuple[object, ...]] = ()
-    process_stats: Sequence[tuple[object, ...]] = ()
-    container_totals: Sequence[tuple[object, ...]] = ()
-    process_states: Sequence[tuple[object, ...]] = ()
-    memory_limits: Sequence[tuple[object, ...]] = ()
-    events: Sequence[Event] = ()
-
-
-_COLUMNS = {
-    "metrics": "total_ram, free_ram, used_ram, container_count, process_count, deleted_count,"
-    " source, cpu_usage",
-    "container_stats": "container_id, container_name, pid, process_name, ram_usage, cpu_usage",
-    "process_stats": "pid, name, ram_usage, cpu_usage",
-    "container_totals": "container_id, container_name, image, class, process_count, ram_usage,"
-    " cpu_usage",
-    "process_states": "state, process_count",
-    "memory_limits": "pid, process_name, limit_bytes, size_bytes, set_at, set_by",
-    "events": "kind, outcome, container_id, container_name, image, class, ram_usage, cpu_usage,"
-    " rule, detail, recreate",
-}
-
-
 def _insert(table: str) -> str:
-    columns = _COLUMNS[table]
-    marks = ", ?" * (columns.count(",") + 1)
-    return f"INSERT INTO {table} (timestamp, {columns}) VALUES (?{marks})"  # noqa: S608 - constants
+    columns = ["timestamp", *(name.rstrip("_") for name in COLUMNS[table])]
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - constants
 
 
 _ROWS = [table for table in _TABLES if table not in ("metrics", "events")]
@@ -80,13 +46,6 @@ _STATE = (
     " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
 """The oldest timestamp, the bytes that hold something, the pages that hold nothing."""
-
-
-def _event_row(e: Event) -> tuple[object, ...]:
-    return (
-        *(e.timestamp, e.kind, e.outcome, e.container_id, e.container_name, e.image),
-        *(e.class_, e.ram_usage, e.cpu_usage, e.rule, e.detail, e.recreate),
-    )
 
 
 def _migrations() -> list[tuple[int, str]]:
@@ -228,7 +187,7 @@ class Database:
             for table in _ROWS:
                 rows = getattr(tick, table)
                 connection.executemany(_INSERT[table], ((tick.timestamp, *row) for row in rows))
-            connection.executemany(_INSERT["events"], map(_event_row, tick.events))
+            connection.executemany(_INSERT["events"], map(msgspec.structs.astuple, tick.events))
         self._rows = max(len(getattr(tick, table)) for table in _ROWS)
 
     def add_events(self, events: Iterable[Event]) -> None:
@@ -237,7 +196,7 @@ class Database:
         Raises sqlite3.Error where they cannot be written.
         """
         with self._transaction() as connection:
-            connection.executemany(_INSERT["events"], map(_event_row, events))
+            connection.executemany(_INSERT["events"], map(msgspec.structs.astuple, events))
 
     @contextlib.contextmanager
     def _transaction(self, script: str = "") -> Iterator[sqlite3.Connection]:

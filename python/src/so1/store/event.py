@@ -5,7 +5,19 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["remove", "docker", "database", "source", "config", "daemon", "metrics", "limits"]
+Kind = Literal[
+    "remove",
+    "docker",
+    "database",
+    "source",
+    "config",
+    "daemon",
+    "metrics",
+    "limits",
+    "blind",
+    "cgroups",
+    "container",
+]
 Outcome = Literal["done", "planned", "refused", "failed"]
 
 
