@@ -10,6 +10,8 @@ Kind = Literal[
     "governor",
     "docker",
     "database",
+    "reader",
+    "clock",
     "source",
     "config",
     "daemon",
