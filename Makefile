@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# make up: a disposable VM, monitored. make test: everything. make down: the VM is gone.
+# make look: this host, seen. make up: a disposable VM, monitored; make down: it is gone. make test: everything.
 SHELL := /bin/bash
 VENV := .venv
 export SO1_CACHE ?= $(CURDIR)/.cache
@@ -10,6 +10,9 @@ ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env PATH="$$PATH
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
+look: ## Show this host's processes and containers; needs no root, no VM and no Docker
+	@scripts/look.sh
+
 setup: ## Install what the controller needs: system packages and a venv
 	@scripts/setup.sh machine venv
 
@@ -19,10 +22,8 @@ setup-tests: ## Install what the tests need besides
 image: setup ## Build the lab VM's image, once
 	@lab/vm.py image
 
-up: setup ## Boot the lab VM, run site.yml against it, show what is there
-	@lab/vm.py up
-	@lab/converge.sh
-	@echo "Remove the machine with: make down"
+up: ## Boot the lab VM, run site.yml against it, show what is there
+	@lab/up.py
 
 down: ## Remove the lab VM
 	@lab/vm.py down
@@ -32,9 +33,8 @@ lint: setup-tests ## Lint everything
 
 test-fast: lint test-unit ## What needs no VM, no Docker Engine and no root
 
-test: setup-tests ## Everything: lint, unit, Docker Engine, kernels, VMs
-	@scripts/parallel.sh lint image
-	@scripts/parallel.sh test-molecule test-unit test-kernel test-engine test-fleet # the longest beside all others
+test: ## Everything: lint, unit, Docker Engine, kernels, VMs; SO1_UNCHANGED=skip leaves out what is proven
+	@python3 -m scripts.prove
 
 test-unit: setup-tests ## The part of test-fast that is not lint
 	@pytest -q -m "not engine and not root" tests
@@ -64,5 +64,5 @@ bench-grafana: setup ## Time every query of the dashboards on a week of history;
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
+.PHONY: help look setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
 .DEFAULT_GOAL := help

@@ -12,7 +12,7 @@ packages=(
     systemd systemd-sysv systemd-timesyncd libpam-systemd dbus udev kmod openssh-server iproute2 ca-certificates
     linux-image-cloud-amd64 initramfs-tools zstd python3 sudo procps
     # what the roles, and Ansible's module for packages, install elsewhere
-    linux-headers-cloud-amd64 dkms make gcc libc6-dev docker.io apparmor cron python3-venv python3-requests python3-apt
+    linux-headers-cloud-amd64 dkms make gcc libc6-dev docker.io apparmor cron python3-requests python3-apt
     # what the test images and the tests are made of
     busybox-static stress-ng
 )
@@ -26,7 +26,7 @@ root=$work/root
 mmdebstrap --mode=root --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --skip=cleanup/apt/lists \
+    --skip=cleanup/apt/lists --dpkgopt=force-unsafe-io \
     --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
     "$suite" "$root"
 

@@ -412,7 +412,7 @@ STATES = {
     64: "parked",
     1026: "idle",
 }
-# The kernel modules make no larger document; it would be one of some 200,000 processes.
+# A document of some 150,000 processes; the kernel modules make larger ones, too large for facts.
 DOCUMENT_MAX = 64 << 20
 ATTRIBUTE_MAX = 4096
 NUMBER_MAX = (1 << 64) - 1

@@ -2,7 +2,6 @@
 /* /proc/continfo_so1_<suffix>: the processes of containers, as JSON. */
 #include <linux/module.h>
 
-#include "so1_container.h"
 #include "so1_process.h"
 #include "so1_version.h"
 
@@ -18,10 +17,7 @@ static struct proc_dir_entry *entry;
 
 static int so1_render(struct so1_document *doc)
 {
-	struct task_struct *task;
-	char id[SO1_CONTAINER_ID];
 	struct sysinfo info;
-	pid_t tgid = 1;
 	int ret;
 
 	si_meminfo(&info);
@@ -29,23 +25,9 @@ static int so1_render(struct so1_document *doc)
 	if (ret)
 		return ret;
 	so1_put_literal(doc, "[");
-	for (; (task = so1_next_process(&tgid)); tgid++) {
-		/* Always room for one more process and the end of the document. */
-		ret = so1_reserve(doc, SO1_PROCESS_MAX);
-		if (!ret && so1_container_id(task, id)) {
-			if (doc->length > 1)
-				so1_put_literal(doc, ",");
-			so1_put_process(doc, task, tgid, so1_kib(info.totalram, info.mem_unit),
-					false);
-			so1_put_literal(doc, ",\"container_id\":\"");
-			so1_put(doc, id, sizeof(id));
-			so1_put_literal(doc, "\"}");
-		}
-		put_task_struct(task);
-		ret = ret ?: so1_breathe();
-		if (ret)
-			return ret;
-	}
+	ret = so1_put_processes(doc, so1_kib(info.totalram, info.mem_unit), true);
+	if (ret)
+		return ret;
 	so1_put_literal(doc, "]\n");
 	return 0;
 }

@@ -5,7 +5,8 @@
  * The document is rendered whole by the read at offset 0 and kept with the
  * open file; reads at other offsets are served from it. So it is one
  * consistent snapshot whatever the sizes and the order of the reads, the walk
- * over the processes happens once, and one read() returns all of it.
+ * over the processes happens once, and one read() returns all of it. A read
+ * that finds the end gives the memory back; another read makes a new document.
  *
  * Everything is static: sysinfo.ko and continfo.ko each stand alone.
  */
@@ -24,16 +25,29 @@
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
-#define SO1_DOCUMENT_FIRST SZ_64K
-/* Some 200,000 processes; beyond it a read fails with EFBIG. */
-#define SO1_DOCUMENT_MAX SZ_64M
+#define SO1_DOCUMENT_FIRST SZ_8K
+/*
+ * Half a million processes with the longest of names, a million with usual
+ * ones; beyond it a read fails with EFBIG.
+ */
+#define SO1_DOCUMENT_MAX SZ_512M
 
 struct so1_document {
 	struct mutex lock; /* serializes the readers of one open file */
-	char *text;
-	size_t size;   /* allocated */
-	size_t length; /* written */
+	char *text;	   /* NULL: the next read makes a document */
+	size_t size;	   /* allocated */
+	size_t length;	   /* written */
 };
+
+/* Length of the last document, of whichever open file: about what the next will need. */
+static size_t so1_document_length;
+
+static size_t so1_first_size(void)
+{
+	size_t last = READ_ONCE(so1_document_length);
+
+	return max_t(size_t, PAGE_ALIGN(last + last / 16), SO1_DOCUMENT_FIRST);
+}
 
 /*
  * Makes room for @more bytes. On success that many may be written at
@@ -41,24 +55,35 @@ struct so1_document {
  */
 static int so1_reserve(struct so1_document *doc, size_t more)
 {
-	size_t size = doc->size ?: SO1_DOCUMENT_FIRST;
+	size_t size = doc->size ?: so1_first_size();
 	char *text;
 
 	if (doc->size - doc->length >= more)
 		return 0;
 	while (size - doc->length < more)
 		size *= 2;
-	if (size > SO1_DOCUMENT_MAX)
+	if (doc->length + more > SO1_DOCUMENT_MAX)
 		return -EFBIG;
+	size = min_t(size_t, size, SO1_DOCUMENT_MAX);
 	text = kvmalloc(size, GFP_KERNEL_ACCOUNT);
-	if (!text)
+	if (!text) {
+		WRITE_ONCE(so1_document_length, 0);
 		return -ENOMEM;
+	}
 	if (doc->length)
 		memcpy(text, doc->text, doc->length);
 	kvfree(doc->text);
 	doc->text = text;
 	doc->size = size;
 	return 0;
+}
+
+static void so1_forget(struct so1_document *doc)
+{
+	kvfree(doc->text);
+	doc->text = NULL;
+	doc->size = 0;
+	doc->length = 0;
 }
 
 /* The writers below need room that so1_reserve() has made. */
@@ -88,6 +113,19 @@ static void so1_put_u64(struct so1_document *doc, u64 value)
 	do {                                           \
 		so1_put_literal(doc, ",\"" key "\":"); \
 		so1_put_u64(doc, value);               \
+	} while (0)
+
+static inline void so1_put_s64(struct so1_document *doc, s64 value)
+{
+	if (value < 0)
+		so1_put_literal(doc, "-");
+	so1_put_u64(doc, value < 0 ? -(u64)value : value);
+}
+
+#define so1_put_signed_field(doc, key, value)          \
+	do {                                           \
+		so1_put_literal(doc, ",\"" key "\":"); \
+		so1_put_s64(doc, value);               \
 	} while (0)
 
 /*
@@ -161,14 +199,19 @@ static ssize_t so1_document_read(struct file *file, char __user *to, size_t coun
 
 	if (ret)
 		return ret;
-	if (*at == 0 || !doc->length) {
+	if (*at == 0 || !doc->text) {
 		doc->length = 0;
 		ret = so1_render(doc);
-		if (ret)
-			doc->length = 0;
+		if (!ret)
+			WRITE_ONCE(so1_document_length, doc->length);
+		else
+			so1_forget(doc);
 	}
-	if (!ret)
+	if (!ret) {
 		ret = simple_read_from_buffer(to, count, at, doc->text, doc->length);
+		if (!ret && count)
+			so1_forget(doc);
+	}
 	mutex_unlock(&doc->lock);
 	return ret;
 }
@@ -177,7 +220,7 @@ static int so1_document_release(struct inode *inode, struct file *file)
 {
 	struct so1_document *doc = file->private_data;
 
-	kvfree(doc->text);
+	so1_forget(doc);
 	kfree(doc);
 	return 0;
 }

@@ -11,12 +11,14 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/seqlock.h>
 #include <linux/timekeeping.h>
-#include <linux/version.h>
 
+#include "so1_compat.h"
+#include "so1_container.h"
 #include "so1_document.h"
 
-/* Keys, eleven numbers, a name of escapes only, a container's id. */
+/* Keys, nineteen numbers, a name of escapes only, a container's id. */
 #define SO1_PROCESS_MAX 1024
 
 /*
@@ -53,24 +55,10 @@ static unsigned int so1_state(struct task_struct *task)
 }
 
 struct so1_memory {
-	unsigned long rss; /* KiB */
-	unsigned long vsz; /* KiB */
+	unsigned long rss;  /* KiB */
+	unsigned long vsz;  /* KiB */
+	unsigned long swap; /* KiB */
 };
-
-/*
- * In pages, as /proc/PID/status has it. Since 6.2 each CPU keeps a part of a
- * counter to itself; what get_mm_rss() leaves out grows with the machine.
- */
-static unsigned long so1_rss(struct mm_struct *mm)
-{
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
-	return percpu_counter_sum_positive(&mm->rss_stat[MM_FILEPAGES]) +
-	       percpu_counter_sum_positive(&mm->rss_stat[MM_ANONPAGES]) +
-	       percpu_counter_sum_positive(&mm->rss_stat[MM_SHMEMPAGES]);
-#else
-	return get_mm_rss(mm);
-#endif
-}
 
 /*
  * task_lock() keeps task->mm from going away, so no reference is needed whose
@@ -85,6 +73,7 @@ static bool so1_task_memory(struct task_struct *task, struct so1_memory *memory)
 	if (mm) {
 		memory->rss = so1_rss(mm) << (PAGE_SHIFT - 10);
 		memory->vsz = READ_ONCE(mm->total_vm) << (PAGE_SHIFT - 10);
+		memory->swap = get_mm_counter(mm, MM_SWAPENTS) << (PAGE_SHIFT - 10);
 	}
 	task_unlock(task);
 	return mm;
@@ -106,40 +95,74 @@ static struct so1_memory so1_memory(struct task_struct *task)
 	return memory;
 }
 
-/*
- * User and system time of all threads, those that have exited too. The
- * kernel's own figure, thread_group_cputime(), is not for modules; its sum of
- * user and system time is this run time, split.
- */
-static u64 so1_cpu_ns(struct task_struct *task)
+/* Of all threads, those that have exited too. */
+struct so1_usage {
+	u64 cpu_ns;
+	u64 major_faults;
+	u64 read_bytes;
+	u64 written_bytes;
+};
+
+static void so1_add_io(struct so1_usage *usage, const struct task_io_accounting *io)
+{
+#ifdef CONFIG_TASK_IO_ACCOUNTING
+	usage->read_bytes += READ_ONCE(io->read_bytes);
+	usage->written_bytes += READ_ONCE(io->write_bytes);
+#endif
+}
+
+static struct so1_usage so1_sum(struct task_struct *task)
 {
 	struct signal_struct *sig = task->signal;
 	struct task_struct *thread;
-	unsigned int seq;
-	u64 sum;
-	int tries = 0;
+	struct so1_usage usage = {
+		.cpu_ns = READ_ONCE(sig->sum_sched_runtime),
+		.major_faults = READ_ONCE(sig->maj_flt),
+	};
 
-	rcu_read_lock();
-	do {
-		seq = read_seqbegin(&sig->stats_lock);
-		sum = READ_ONCE(sig->sum_sched_runtime);
-		for_each_thread(task, thread)
-			sum += READ_ONCE(thread->se.sum_exec_runtime);
-		/* A process that loses threads all the time is not worth a livelock. */
-	} while (read_seqretry(&sig->stats_lock, seq) && ++tries < 8);
-	rcu_read_unlock();
-	return sum;
+	so1_add_io(&usage, &sig->ioac);
+	for_each_thread(task, thread) {
+		usage.cpu_ns += READ_ONCE(thread->se.sum_exec_runtime);
+		usage.major_faults += READ_ONCE(thread->maj_flt);
+		so1_add_io(&usage, &thread->ioac);
+	}
+	return usage;
 }
 
 /*
- * Writes the object of one process, without the closing brace. @total_ram is
- * in KiB. Room for SO1_PROCESS_MAX must be there.
+ * A thread that exits adds what it used to the sums of its group and leaves the
+ * list in one go under stats_lock. Whoever meets that sums again with the lock
+ * held, so no sum ever steps back. The kernel's own figure of CPU time is not
+ * for modules; its sum of user and system time is this run time, split.
+ */
+static struct so1_usage so1_usage(struct task_struct *task)
+{
+	seqlock_t *lock = &task->signal->stats_lock;
+	struct so1_usage usage;
+	unsigned long flags;
+	unsigned int seq;
+
+	rcu_read_lock();
+	seq = read_seqbegin(lock);
+	usage = so1_sum(task);
+	if (read_seqretry(lock, seq)) {
+		read_seqlock_excl_irqsave(lock, flags);
+		usage = so1_sum(task);
+		read_sequnlock_excl_irqrestore(lock, flags);
+	}
+	rcu_read_unlock();
+	return usage;
+}
+
+/*
+ * Writes the object of one process. @total_ram is in KiB. Room for
+ * SO1_PROCESS_MAX must be there.
  */
 static void so1_put_process(struct so1_document *doc, struct task_struct *task, pid_t tgid,
-			    unsigned long total_ram, bool with_state)
+			    unsigned long total_ram, const struct so1_place *place, bool with_state)
 {
 	struct so1_memory memory = so1_memory(task);
-	u64 cpu_ns = so1_cpu_ns(task);
+	struct so1_usage usage = so1_usage(task);
 	u64 now = ktime_get_boottime_ns();
 	u64 start = task->start_boottime;
 	char comm[TASK_COMM_LEN];
@@ -158,11 +181,26 @@ static void so1_put_process(struct so1_document *doc, struct task_struct *task, 
 	so1_put_field(doc, "threads", get_nr_threads(task));
 	so1_put_field(doc, "rss", memory.rss);
 	so1_put_field(doc, "vsz", memory.vsz);
+	so1_put_field(doc, "swap", memory.swap);
 	so1_put_field(doc, "mem_percent", total_ram ? memory.rss * 100 / total_ram : 0);
 	so1_put_field(doc, "cpu",
-		      now > start ? div64_u64(cpu_ns, div64_u64(now - start, 100) ?: 1) : 0);
+		      now > start ? div64_u64(usage.cpu_ns, div64_u64(now - start, 100) ?: 1) : 0);
 	so1_put_field(doc, "start_ns", start);
-	so1_put_field(doc, "cpu_ns", cpu_ns);
+	so1_put_field(doc, "cpu_ns", usage.cpu_ns);
+	so1_put_field(doc, "major_faults", usage.major_faults);
+	if (IS_ENABLED(CONFIG_TASK_IO_ACCOUNTING)) {
+		so1_put_field(doc, "read_bytes", usage.read_bytes);
+		so1_put_field(doc, "written_bytes", usage.written_bytes);
+	}
+	so1_put_signed_field(doc, "nice", task_nice(task));
+	so1_put_signed_field(doc, "oom_score_adj", READ_ONCE(task->signal->oom_score_adj));
+	so1_put_field(doc, "cgroup", place->cgroup);
+	if (place->contained) {
+		so1_put_literal(doc, ",\"container_id\":\"");
+		so1_put(doc, place->id, sizeof(place->id));
+		so1_put_literal(doc, "\"");
+	}
+	so1_put_literal(doc, "}");
 }
 
 static unsigned long so1_kib(unsigned long pages, unsigned int unit)
@@ -175,6 +213,35 @@ static int so1_breathe(void)
 {
 	cond_resched();
 	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+/* Writes the objects of all processes, or of those in containers, without state. */
+static int so1_put_processes(struct so1_document *doc, unsigned long total_ram, bool contained)
+{
+	struct task_struct *task;
+	struct so1_place place;
+	bool first = true;
+	pid_t tgid = 1;
+	int ret;
+
+	for (; (task = so1_next_process(&tgid)); tgid++) {
+		/* Always room for one more process and the end of the document. */
+		ret = so1_reserve(doc, SO1_PROCESS_MAX);
+		if (!ret) {
+			so1_find_place(task, &place);
+			if (place.contained || !contained) {
+				if (!first)
+					so1_put_literal(doc, ",");
+				first = false;
+				so1_put_process(doc, task, tgid, total_ram, &place, !contained);
+			}
+		}
+		put_task_struct(task);
+		ret = ret ?: so1_breathe();
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
 #endif

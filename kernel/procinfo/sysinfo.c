@@ -17,10 +17,9 @@ static struct proc_dir_entry *entry;
 
 static int so1_render(struct so1_document *doc)
 {
-	struct task_struct *task;
+	u64 taken = ktime_get_boottime_ns();
 	struct sysinfo info;
 	unsigned long total, free;
-	pid_t tgid = 1;
 	int ret;
 
 	si_meminfo(&info);
@@ -34,21 +33,12 @@ static int so1_render(struct so1_document *doc)
 	so1_put_u64(doc, total);
 	so1_put_field(doc, "free_ram", free);
 	so1_put_field(doc, "used_ram", total - free);
+	so1_put_field(doc, "available_ram", so1_kib(si_mem_available(), PAGE_SIZE));
+	so1_put_field(doc, "taken_ns", taken);
 	so1_put_literal(doc, ",\"processes\":[");
-	for (; (task = so1_next_process(&tgid)); tgid++) {
-		/* Always room for one more process and the end of the document. */
-		ret = so1_reserve(doc, SO1_PROCESS_MAX);
-		if (!ret) {
-			if (doc->text[doc->length - 1] != '[')
-				so1_put_literal(doc, ",");
-			so1_put_process(doc, task, tgid, total, true);
-			so1_put_literal(doc, "}");
-		}
-		put_task_struct(task);
-		ret = ret ?: so1_breathe();
-		if (ret)
-			return ret;
-	}
+	ret = so1_put_processes(doc, total, false);
+	if (ret)
+		return ret;
 	so1_put_literal(doc, "]}\n");
 	return 0;
 }

@@ -107,6 +107,8 @@ static const unsigned char *json_value(const unsigned char *at)
 
 	if (*at == '"')
 		return json_string(at);
+	if (*at == '-' && at[1] > '0' && at[1] <= '9') /* no -0 */
+		at++;
 	if (isdigit(*at)) {
 		if (*at == '0' && isdigit(at[1]))
 			return NULL;
@@ -159,6 +161,16 @@ __attribute__((unused)) static long long process_field(const char *process, cons
 	snprintf(quoted, sizeof(quoted), "\"%s\":", key);
 	at = process ? strstr(process, quoted) : NULL;
 	return at && at < end ? atoll(at + strlen(quoted)) : -1;
+}
+
+/* The container's id in the process object at @process, with its end quote; NULL if it has none. */
+__attribute__((unused)) static const char *process_container(const char *process)
+{
+	static const char key[] = "\"container_id\":\"";
+	const char *end = process ? strchr(process, '}') : NULL;
+	const char *at = process ? strstr(process, key) : NULL;
+
+	return at && at < end ? at + strlen(key) : NULL;
 }
 
 /* Every process at most once; they come in the order of their pids. */

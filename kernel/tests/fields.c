@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
@@ -21,7 +22,9 @@ struct proc_says {
 	char comm[64], state;
 	int ppid, threads;
 	unsigned int uid;
-	long long rss, vsz, ticks, start; /* KiB, KiB, clock ticks */
+	long long rss, vsz, swap, ticks, start; /* KiB, KiB, KiB, clock ticks */
+	long long faults, nice, oom_score_adj, read, written;
+	bool io; /* the kernel counts what is read and written */
 };
 
 static char *slurp(const char *format, int pid)
@@ -42,7 +45,8 @@ static char *slurp(const char *format, int pid)
 static bool proc_read(int pid, struct proc_says *says)
 {
 	char *stat = slurp("/proc/%d/stat", pid), *status = slurp("/proc/%d/status", pid);
-	unsigned long long user, sys, start, vsz;
+	char *score = slurp("/proc/%d/oom_score_adj", pid), *io = slurp("/proc/%d/io", pid);
+	unsigned long long user, sys, start, vsz, faults;
 	bool fine = stat && status;
 	const char *at;
 
@@ -53,18 +57,31 @@ static bool proc_read(int pid, struct proc_says *says)
 		*end = 0;
 		snprintf(says->comm, sizeof(says->comm), "%s", strchr(stat, '(') + 1);
 		fine = sscanf(end + 2,
-			      "%c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
+			      "%c %d %*d %*d %*d %*d %*u %*u %*u %llu %*u %llu %llu %*d %*d %*d "
+			      "%lld "
 			      "%d %*d %llu %llu",
-			      &says->state, &says->ppid, &user, &sys, &says->threads, &start,
-			      &vsz) == 7;
+			      &says->state, &says->ppid, &faults, &user, &sys, &says->nice,
+			      &says->threads, &start, &vsz) == 9;
+		says->faults = faults;
 		says->ticks = user + sys;
 		says->start = start;
 		says->vsz = vsz / 1024;
 		at = strstr(status, "\nVmRSS:");
 		says->rss = at ? atoll(at + 7) : 0;
+		at = strstr(status, "\nVmSwap:");
+		says->swap = at ? atoll(at + 8) : 0;
 		at = strstr(status, "\nUid:");
 		says->uid = at ? strtoul(at + 5, NULL, 10) : 0;
+		fine = fine && score;
+		says->oom_score_adj = score ? atoll(score) : 0;
+		says->io = io;
+		at = io ? strstr(io, "\nread_bytes:") : NULL;
+		says->read = at ? atoll(at + 12) : 0;
+		at = io ? strstr(io, "\nwrite_bytes:") : NULL;
+		says->written = at ? atoll(at + 13) : 0;
 	}
+	free(score);
+	free(io);
 	free(stat);
 	free(status);
 	return fine;
@@ -89,6 +106,15 @@ static bool complain(int pid, const char *key, long long ours, long long theirs)
 {
 	printf("# pid %d %s: %lld, /proc says %lld\n", pid, key, ours, theirs);
 	return false;
+}
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	close(fd);
+	return done;
 }
 
 static long long boot_clock(void)
@@ -117,6 +143,13 @@ static bool same(const char *text, int pid, const struct proc_says *says, long l
 	CHECK("state", process_field(at, "state"), state_number(says->state), 0);
 	CHECK("rss", process_field(at, "rss"), says->rss, 0);
 	CHECK("vsz", process_field(at, "vsz"), says->vsz, 0);
+	CHECK("swap", process_field(at, "swap"), says->swap, 0);
+	CHECK("major_faults", process_field(at, "major_faults"), says->faults, 0);
+	CHECK("read_bytes", process_field(at, "read_bytes"), says->io ? says->read : -1, 0);
+	CHECK("written_bytes", process_field(at, "written_bytes"), says->io ? says->written : -1,
+	      0);
+	CHECK("nice", process_field(at, "nice"), says->nice, 0);
+	CHECK("oom_score_adj", process_field(at, "oom_score_adj"), says->oom_score_adj, 0);
 	CHECK("start", start_ns / 10000000, says->start, 0);
 	CHECK("cpu", cpu_ns / 10000000, says->ticks, 20);
 	CHECK("mem_percent", process_field(at, "mem_percent"),
@@ -419,18 +452,194 @@ static void nested_pids(void)
 	waitpid(child, NULL, 0);
 }
 
+static void urgency(void)
+{
+	static const struct {
+		int nice, score;
+	} cases[] = {{7, 500}, {-13, -999}, {19, 1000}, {-20, -1000}};
+	char text[16];
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		int ready[2];
+		pid_t child;
+		char word;
+
+		if (pipe(ready))
+			exit(1);
+		child = fork();
+		if (!child) {
+			snprintf(text, sizeof(text), "%d", cases[i].score);
+			if (!setpriority(PRIO_PROCESS, 0, cases[i].nice) &&
+			    write_file("/proc/self/oom_score_adj", text) &&
+			    write(ready[1], "", 1) == 1)
+				pause();
+			_exit(1);
+		}
+		close(ready[1]);
+		ok(read(ready[0], &word, 1) == 1 && field_of(child, "nice") == cases[i].nice &&
+			   field_of(child, "oom_score_adj") == cases[i].score,
+		   "nice %d, oom_score_adj %d", cases[i].nice, cases[i].score);
+		close(ready[0]);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+}
+
+#define DISK "/dev/nvme0n1"
+#define PART (4 << 20)
+
+/* By threads that have exited, so that theirs counts too. */
+static void *uses_the_disk(void *unused)
+{
+	int fd = open(DISK, O_RDWR);
+	char *text = calloc(1, PART), *map;
+	volatile char sum = 0;
+	int i;
+
+	memset(text, 'x', PART);
+	if (pwrite(fd, text, PART, PART) != PART || fsync(fd) ||
+	    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
+		exit(1);
+	map = mmap(NULL, PART, PROT_READ, MAP_SHARED, fd, 2 * PART);
+	for (i = 0; i < PART; i += 4096)
+		sum += map[i];
+	munmap(map, PART);
+	close(fd);
+	free(text);
+	return unused;
+}
+
+static void disk(void)
+{
+	struct proc_says says;
+	pthread_t thread;
+	long long faults;
+
+	if (!proc_read(getpid(), &says) || !says.io) {
+		printf("# this kernel does not count what is read and written\n");
+		return;
+	}
+	faults = field_of(getpid(), "major_faults");
+	pthread_create(&thread, NULL, uses_the_disk, NULL);
+	pthread_join(thread, NULL);
+	proc_read(getpid(), &says);
+	ok(field_of(getpid(), "written_bytes") == says.written && says.written >= PART,
+	   "%lld bytes written to a disk", says.written);
+	ok(field_of(getpid(), "read_bytes") == says.read && says.read >= PART,
+	   "%lld bytes read from it", says.read);
+	ok(field_of(getpid(), "major_faults") == says.faults && says.faults > faults,
+	   "%lld major faults", says.faults - faults);
+}
+
+/* A process whose memory the kernel is told to put away. */
+static void swapped(void)
+{
+	const size_t size = 8 << 20;
+	struct proc_says says;
+	int ready[2], i;
+	pid_t child;
+	char word;
+
+	if (!proc_read(getpid(), &says) || !says.io)
+		return;
+	if (pipe(ready) || system("mkswap " DISK " > /dev/null && swapon " DISK))
+		exit(1);
+	child = fork();
+	if (!child) {
+		char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				    -1, 0);
+
+		memset(memory, 1, size);
+		for (i = 0; i < 10; i++) {
+			madvise(memory, size, MADV_PAGEOUT);
+			usleep(100000);
+		}
+		if (write(ready[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	if (read(ready[0], &word, 1) != 1 || !proc_read(child, &says))
+		exit(1);
+	ok(says.swap > 4096 && field_of(child, "swap") == says.swap, "%lld KiB in swap", says.swap);
+	close(ready[0]);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	ok(!system("swapoff " DISK), "which is let go");
+}
+
+static void *short_life(void *unused)
+{
+	burn(2000000);
+	return unused;
+}
+
+/*
+ * CPU time never steps back while threads exit. So many others idle that a sum over all of them
+ * takes long, and those that exit are the last of them: one is bound to go in the middle of it.
+ */
+static void never_back(void)
+{
+	long long last = 0, now, start, back = 0, looks = 0;
+	pid_t child = fork();
+
+	if (!child) {
+		pthread_attr_t small;
+		pthread_t thread;
+		int i;
+
+		pthread_attr_init(&small);
+		pthread_attr_setstacksize(&small, 16384);
+		for (i = 0; i < 1500; i++)
+			if (pthread_create(&thread, &small, outlive, NULL))
+				_exit(1);
+		for (;;) {
+			pthread_create(&thread, &small, short_life, NULL);
+			pthread_join(thread, NULL);
+		}
+	}
+	while (field_of(child, "threads") < 1500)
+		usleep(10000);
+	for (start = boot_clock(); boot_clock() - start < 2000000000 || looks < 200; looks++) {
+		now = field_of(child, "cpu_ns");
+		back += now < last;
+		last = now;
+	}
+	ok(!back && last, "CPU time steps back in %lld of %lld looks while threads exit", back,
+	   looks);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static long long meminfo(const char *key)
+{
+	char *text = slurp("/proc/meminfo", 0);
+	char *at = text ? strstr(text, key) : NULL;
+	long long value = at ? atoll(at + strlen(key)) : -1;
+
+	free(text);
+	return value;
+}
+
 static void totals(void)
 {
+	long long total, free_ram, used, available, taken, before = boot_clock(), after;
 	char *text = document_read(SYSINFO);
-	long long total, free_ram, used;
 	struct sysinfo info;
 
+	after = boot_clock();
 	sysinfo(&info);
-	ok(sscanf(text, "{\"total_ram\":%lld,\"free_ram\":%lld,\"used_ram\":%lld,\"processes\":[",
-		  &total, &free_ram, &used) == 3 &&
+	ok(sscanf(text,
+		  "{\"total_ram\":%lld,\"free_ram\":%lld,\"used_ram\":%lld,"
+		  "\"available_ram\":%lld,\"taken_ns\":%lld,\"processes\":[",
+		  &total, &free_ram, &used, &available, &taken) == 5 &&
 		   total == (long long)info.totalram / 1024 * info.mem_unit &&
 		   used == total - free_ram && near(free_ram, info.freeram / 1024, 32768),
 	   "total, free and used memory");
+	ok(near(available, meminfo("\nMemAvailable:"), 32768) && available <= total,
+	   "available memory: %lld KiB", available);
+	ok(taken >= before && taken <= after, "when it was taken");
 	free(text);
 }
 
@@ -444,6 +653,10 @@ int main(void)
 	cpu_percent();
 	mem_percent();
 	uid();
+	urgency();
+	disk();
+	swapped();
+	never_back();
 	nested_pids();
 	return tap_end();
 }

@@ -20,6 +20,8 @@ cp "$here/init.sh" "$root/init"
 cp "$suite" "$root/suite.sh"
 case "$*" in *.py*) python3 "$here/guest_python.py" "$root" ;; esac
 chmod 755 "$root/init"
+# A disk, for kernels that count what is read and written; Debian's have NVMe built in.
+truncate -s 64M "$work/disk"
 (cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 > "$work/initrd"
 
 # A hang is a failure; so is a reset (-no-reboot), which is what a panic ends in.
@@ -27,7 +29,8 @@ chmod 755 "$root/init"
 # a tracepoint: whoever comes by then never gets on, and with voluntary preemption nobody else does, on that CPU.
 boot() {
     timeout -k 5 "${SO1_TEST_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
-        -smp 2 -m 2048 -nographic -no-reboot -net none -kernel "$kernel" -initrd "$work/initrd" \
+        -smp 2 -m 2048 -nographic -no-reboot -net none \
+        -drive "if=none,id=disk,format=raw,file=$work/disk" -device nvme,drive=disk,serial=1 -kernel "$kernel" -initrd "$work/initrd" \
         -append "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1 preempt=full \
             ${SO1_TEST_APPEND:-}" \
         < /dev/null 2>&1 | tr -d '\r' | tee "$work/console" || true

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from so1.exposition.families import Families
-from tests.so1.exposition.rounds import series, text, told
+from tests.so1.exposition.samples import series, text, told
 
 FOLDER = Path(__file__).parents[2] / "prometheus"
 RULES = FOLDER / "so1.rules.yml"

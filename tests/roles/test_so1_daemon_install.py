@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The role's two scripts, as a host with a route to PyPI has them run."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,26 +18,87 @@ def run(*command: object) -> str:
     return done.stdout
 
 
-def test_a_host_installs_from_pypi_and_again_over_that(tmp_path: Path) -> None:
+def in_use(prefix: Path) -> str:
+    return (prefix / "venv").readlink().name
+
+
+def test_a_host_installs_from_pypi_beside_what_it_has(tmp_path: Path) -> None:
     prefix, wheels = tmp_path / "opt", tmp_path / "wheels"
-    prefix.mkdir()
+    (prefix / "venv").mkdir(parents=True)  # as installed until 0.1.0
+    (prefix / "venv/marker").touch()
     make = (SCRIPTS / "wheels.sh", REPOSITORY / "python", wheels, sys.executable, "none")
     archive = Path(run(*make).split()[-1])
     assert Path(run(*make).split()[-1]) == archive, "made once"
-    for stamp in ("first", "second"):
+    for stamp in ("first", "second", "third"):
         copy = prefix / "wheels.tar"
         copy.write_bytes(archive.read_bytes())
-        run(SCRIPTS / "install.sh", prefix, copy, stamp, "pypi")
-        assert (prefix / "venv/.installed").read_text().strip() == stamp
+        run(SCRIPTS / "release.sh", prefix, "install", copy, stamp, "pypi")
+        assert in_use(prefix) == stamp
         assert not copy.exists()
         # Whoever runs it next may not write it.
-        assert list(prefix.glob("venv/lib/*/site-packages/so1/__pycache__/daemon.*.pyc"))
+        assert list(prefix.glob("venv/lib/*/site-packages/so1/__pycache__/cli.*.pyc"))
+        if stamp == "first":
+            assert (prefix / "previous/marker").exists()
+    assert sorted(one.name for one in (prefix / "releases").iterdir()) == ["second", "third"]
     so1 = prefix / "venv/bin/so1"
     assert "Usage: so1" in run(so1, "--help")
     pinned = (REPOSITORY / "python/constraints.txt").read_text().split()
-    frozen = run(prefix / "venv/bin/pip", "freeze").split()
+    frozen = run("uv", "pip", "freeze", "--python", prefix / "venv/bin/python").split()
     exact = {one.lower() for one in frozen if "==" in one}
     assert exact
-    assert exact <= {one.lower() for one in pinned}
+    assert exact <= {one.lower().replace("_", "-") for one in pinned}
     # Whoever calls so1 may, whatever the login's umask.
     assert so1.stat().st_mode & 0o005 == 0o005
+    run(SCRIPTS / "release.sh", prefix, "back")
+    assert in_use(prefix) == "second"
+    run(SCRIPTS / "release.sh", prefix, "back")
+    assert in_use(prefix) == "third"
+
+
+def test_what_cannot_be_installed_leaves_what_is_in_use(tmp_path: Path) -> None:
+    prefix = tmp_path / "opt"
+    (prefix / "releases/good").mkdir(parents=True)
+    (prefix / "venv").symlink_to("releases/good")
+    (prefix / "wheels.tar").write_bytes(b"half an archive")
+    done = subprocess.run(
+        [SCRIPTS / "release.sh", prefix, "install", "wheels.tar", "bad", "pypi"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert in_use(prefix) == "good"
+    assert not (prefix / ".untried").exists()
+
+
+# Stands for systemctl: a version that is broken does not start.
+SYSTEMCTL = """#!/bin/sh
+[ "$1" != daemon-reload ] || exit 0
+readlink {prefix}/venv >>{prefix}/started
+[ ! -e {prefix}/venv/broken ]
+"""
+
+
+def test_a_version_that_does_not_start_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    prefix, commands = tmp_path / "opt", tmp_path / "bin"
+    commands.mkdir()
+    (commands / "systemctl").write_text(SYSTEMCTL.format(prefix=prefix))
+    (commands / "systemctl").chmod(0o755)
+    for name in ("good", "bad"):
+        (prefix / "releases" / name).mkdir(parents=True)
+    (prefix / "releases/bad/broken").touch()
+    (prefix / "venv").symlink_to("releases/bad")
+    (prefix / "previous").symlink_to("releases/good")
+    (prefix / ".untried").touch()
+    restart = [str(SCRIPTS / "release.sh"), str(prefix), "restart"]
+    environment = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}"}
+    done = subprocess.run(restart, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert "the one before runs again" in done.stderr
+    assert in_use(prefix) == "good"
+    # One that has run before is not given up for a fault of the moment.
+    (prefix / "releases/good/broken").touch()
+    done = subprocess.run(restart, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert in_use(prefix) == "good"
+    started = (prefix / "started").read_text().split()
+    assert started == [f"releases/{name}" for name in ("bad", "good", "good")]

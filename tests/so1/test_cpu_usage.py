@@ -2,7 +2,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so1.cpu_usage import Interval
+from so1.cpu_usage import CpuUsage, Interval, lifetime
 from so1.model import Process, Snapshot
 from tests.so1.processes import typed
 
@@ -10,14 +10,14 @@ SECOND = 1_000_000_000
 
 
 def snapshot(taken_ns: int, *processes: Process) -> Snapshot:
-    return Snapshot("module", taken_ns, 1, 1, 0, list(processes), {})
+    return Snapshot("module", taken_ns, 1, 1, 0, list(processes))
 
 
-def after(*snapshots: Snapshot) -> Interval:
+def after(*snapshots: Snapshot) -> CpuUsage:
     interval = Interval()
     for each in snapshots:
-        interval.advance(each)
-    return interval
+        usage = interval.advance(each)
+    return usage
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -86,5 +86,11 @@ def test_never_negative(seen: list[tuple[int, int, int]], taken: int) -> None:
 def test_the_busy_ones_are_those_that_used_any() -> None:
     idle, worked = typed(1, start_ns=5, cpu_ns=SECOND), typed(2, start_ns=5, cpu_ns=SECOND)
     later = typed(2, start_ns=5, cpu_ns=2 * SECOND)
-    assert after(snapshot(SECOND, idle, worked)).busy == []
-    assert after(snapshot(SECOND, idle, worked), snapshot(3 * SECOND, idle, later)).busy == [later]
+    assert after(snapshot(SECOND, idle, worked)).busy == ()
+    assert after(snapshot(SECOND, idle, worked), snapshot(3 * SECOND, idle, later)).busy == (later,)
+
+
+def test_without_a_second_snapshot_it_is_the_average_of_its_life() -> None:
+    worked, idle = typed(1, cpu=37), typed(2)
+    usage = lifetime(snapshot(SECOND, worked, idle))
+    assert (usage.percent(worked), usage.percent(idle), usage.busy) == (37, 0, (worked,))

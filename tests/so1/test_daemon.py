@@ -20,9 +20,10 @@ from so1 import config
 from so1.config import Config
 from so1.daemon import Daemon
 from so1.exposition.error import ServerError
-from so1.exposition.round import Round
+from so1.exposition.own import Own
 from so1.model import Container, ContainerUsage
 from so1.notify import Notifier
+from so1.sample import Sample
 from so1.store.database import Database
 from so1.store.event import Event
 from tests.so1.processes import CONTAINER, SUFFIX, process
@@ -62,9 +63,6 @@ class Fake:
             tell(event)
             self.on_told()
 
-    def classify(self, container: Container) -> str:  # noqa: ARG002
-        return "low"
-
 
 GONE = Event(
     timestamp=1_700_000_000_000,
@@ -80,13 +78,13 @@ class Served:
     """An exposition that keeps all it was told."""
 
     def __init__(self) -> None:
-        self.rounds: list[Round] = []
+        self.told: list[Own] = []
 
     def configure(self, settings: config.Metrics) -> None:
         pass
 
-    def publish(self, told: Round) -> None:
-        self.rounds.append(told)
+    def publish(self, sample: Sample, own: Own) -> None:  # noqa: ARG002
+        self.told.append(own)
 
     def close(self) -> None:
         pass
@@ -214,32 +212,6 @@ def test_docker_down_stops_neither_ticks_nor_attribution(
     assert caplog.text.count("it is not there") == 1
 
 
-def test_docker_is_asked_when_containers_come_or_go_and_now_and_then(
-    setup: Setup, proc: Callable[..., Path]
-) -> None:
-    daemon = setup.daemon()
-
-    def asked(ticks: int = 2) -> int:
-        before = setup.fake.lists
-        for _ in range(ticks):
-            daemon.tick()
-        return setup.fake.lists - before
-
-    assert asked(3) == 1
-    setup.now += 61
-    assert asked(3) == 1
-    setup.now -= 3600  # the clock was set
-    assert asked(3) == 1
-    # One that Docker does not list (yet), and one of which the kernel sees nothing (yet).
-    proc([process(1), process(7)], [process(7, container_id="cd" * 32)])
-    assert asked() == 2
-    setup.fake.listed = [msgspec.structs.replace(WEB, id="cd" * 32)]
-    assert asked(3) == 1
-    setup.reloaded = [setup.config]
-    daemon._read_again()
-    assert asked(3) == 1
-
-
 def test_a_governor_that_fails_costs_neither_the_tick_nor_what_it_told(setup: Setup) -> None:
     def fail() -> None:
         raise ValueError("a fault")
@@ -292,7 +264,7 @@ def test_a_removal_before_a_tick_that_fails_is_told_all_the_same(
         monkeypatch.context() as broken,
         contextlib.closing(sqlite3.connect(setup.path, isolation_level=None)) as other,
     ):
-        broken.setattr("so1.tick.build", None)
+        broken.setattr("so1.store.rows.build", None)
         daemon.tick()
         # Nor is it lost where it could not be stored at once.
         other.execute("BEGIN IMMEDIATE")
@@ -309,9 +281,9 @@ def test_modules_that_come_and_go(setup: Setup) -> None:
     daemon = setup.daemon()
     daemon.tick()
     setup.fake.listed = []
-    daemon._proc = Path("/proc")  # where the modules are not loaded
+    daemon._sampler._proc = Path("/proc")  # where the modules are not loaded
     daemon.tick()
-    daemon._proc = setup.proc
+    daemon._sampler._proc = setup.proc
     daemon.tick()
     sources = [source for (source,) in setup.rows("SELECT source FROM metrics ORDER BY id")]
     assert sources == ["module", "procfs", "module"]
@@ -361,7 +333,7 @@ def test_a_fault_of_ours_does_not_end_it(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     daemon = setup.daemon()
-    monkeypatch.setattr("so1.tick.build", None)
+    monkeypatch.setattr("so1.store.rows.build", None)
     daemon.tick()
     monkeypatch.undo()
     daemon.tick()
@@ -617,7 +589,7 @@ def test_a_damaged_file_that_cannot_be_replaced_at_first_is_at_a_later_tick(
     assert "cannot be replaced: [Errno 28]" in failed[1]
     assert "metrics.db.corrupt-" in replaced[1]
     assert done == ("done", "The database is written to again.")
-    sizes = [told.database_bytes > 0 for told in served.rounds]
+    sizes = [told.database_bytes > 0 for told in served.told]
     assert sizes[30:] == [False, False, True, True, True]
 
 
@@ -670,7 +642,7 @@ def test_a_start_on_a_full_disk(setup: Setup, tmp_path: Path, before: int) -> No
         for _ in range(200):  # what there is may have a little room left
             daemon.tick()
         setup.fake.events = []
-        assert len(served.rounds) == 200
+        assert len(served.told) == 200
         assert daemon._dropped["database"]
         filler.unlink()
         daemon.tick()

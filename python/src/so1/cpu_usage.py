@@ -1,7 +1,45 @@
 # SPDX-License-Identifier: MIT
 """CPU over the time between two snapshots."""
 
+from collections.abc import Mapping
+
+import msgspec
+
 from so1.model import Process, Snapshot
+
+Key = tuple[int, int]
+
+
+class CpuUsage(msgspec.Struct, frozen=True):
+    """What the processes of a snapshot used since the one before.
+
+    elapsed_ns is the time between the two, 0 where there was none before. used_ns is CPU time by
+    Process.key, of those that used any; busy are these processes.
+    """
+
+    elapsed_ns: int = 0
+    used_ns: Mapping[Key, int] = {}
+    busy: tuple[Process, ...] = ()
+
+    def of(self, process: Process) -> int:
+        """CPU time that the process used, in nanoseconds."""
+        return self.used_ns.get((process.pid, process.start_ns), 0)
+
+    def percent(self, process: Process) -> float:
+        """Percent of one CPU that the process used."""
+        return self.share(self.of(process))
+
+    def share(self, used_ns: int) -> float:
+        """Say CPU time as percent of one CPU over the interval."""
+        return used_ns * 100 / self.elapsed_ns if self.elapsed_ns > 0 else 0.0
+
+
+def lifetime(snapshot: Snapshot) -> CpuUsage:
+    """Take the average over each process's life, where there is no second snapshot."""
+    second = 1_000_000_000
+    used = {p.key: p.cpu * second // 100 for p in snapshot.processes if p.cpu}
+    busy = tuple(p for p in snapshot.processes if p.cpu)
+    return CpuUsage(second, used, busy)
 
 
 class Interval:
@@ -11,19 +49,16 @@ class Interval:
         """Start without a history: the first snapshot's processes all use 0 percent."""
         self._last: dict[int, Process] = {}
         self._taken_ns: int | None = None
-        self._used: dict[tuple[int, int], int] = {}
-        self._percent: dict[tuple[int, int], float] = {}
-        self.busy: list[Process] = []
-        """The last snapshot's processes that used any CPU over the interval."""
 
-    def advance(self, snapshot: Snapshot) -> None:
+    def advance(self, snapshot: Snapshot) -> CpuUsage:
         """Make this snapshot the end of the interval."""
         last, since = self._last, self._taken_ns
         self._last = {p.pid: p for p in snapshot.processes}
         self._taken_ns = snapshot.taken_ns
-        self._used, self._percent, self.busy = {}, {}, []
         if since is None:
-            return
+            return CpuUsage()
+        used_ns: dict[Key, int] = {}
+        busy = []
         for process in snapshot.processes:
             before = last.get(process.pid)
             # Most processes of a host sleep: what this costs is what a tick costs.
@@ -31,19 +66,9 @@ class Interval:
                 continue
             used = process.cpu_ns - _then(process, before, since)
             if used > 0:
-                self._used[process.key] = used
-                self.busy.append(process)
-        elapsed = snapshot.taken_ns - since
-        if elapsed > 0:
-            self._percent = {key: used * 100 / elapsed for key, used in self._used.items()}
-
-    def used_ns(self, process: Process) -> int:
-        """CPU time that the process used over the interval, in nanoseconds."""
-        return self._used.get(process.key, 0)
-
-    def percent(self, process: Process) -> float:
-        """Percent of one CPU that the process used over the interval."""
-        return self._percent.get(process.key, 0.0)
+                used_ns[process.key] = used
+                busy.append(process)
+        return CpuUsage(max(0, snapshot.taken_ns - since), used_ns, tuple(busy))
 
 
 def _then(process: Process, before: Process | None, since: int) -> int:

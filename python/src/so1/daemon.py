@@ -10,25 +10,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import psutil
+from msgspec.structs import replace
 
-from so1 import sources, tick
+from so1 import sources
 from so1.clock import Steps, boottime
 from so1.conditions import Conditions
 from so1.config import Config, ConfigError, Metrics
-from so1.cpu_usage import Interval
 from so1.exposition.error import ServerError
-from so1.exposition.round import Round
-from so1.model import Container, ContainerUsage, MemoryLimit, Snapshot
+from so1.exposition.own import Own
+from so1.model import Container, ContainerUsage
 from so1.notify import Notifier
-from so1.sources import limits
-from so1.store.database import Database, DatabaseError, Tick
+from so1.sample import Gap, Sample, Sampler, Word
+from so1.sources import cgroups
+from so1.store import rows
+from so1.store.database import Database, DatabaseError
 from so1.store.event import Event
+from so1.store.rows import Tick
 
 _log = logging.getLogger(__name__)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-_LIST_SECONDS = 60
-"""How long Docker's list stands while the kernel sees just the containers that are in it."""
 _DAY_MS = 86_400_000
 _MIB = 1 << 20
 
@@ -44,9 +44,6 @@ class Containers(Protocol):
     ) -> object:
         """Plan and act, and tell each thing as soon as it was done."""
 
-    def classify(self, container: Container) -> str:
-        """Tell 'low' or 'high'."""
-
 
 class Publisher(Protocol):
     """What the loop needs of the exposition."""
@@ -54,8 +51,8 @@ class Publisher(Protocol):
     def configure(self, settings: Metrics) -> None:
         """Serve as `settings` say; raises ServerError."""
 
-    def publish(self, told: Round) -> None:
-        """Make this round what is served."""
+    def publish(self, sample: Sample, own: Own) -> None:
+        """Make this sample what is served."""
 
     def close(self) -> None:
         """Stop serving."""
@@ -74,6 +71,7 @@ class Daemon:
         notifier: Notifier,
         publisher: Callable[[], Publisher] | None = None,
         proc: Path = Path("/proc"),
+        cgroup_root: Path = cgroups.ROOT,
         clock: Callable[[], float] = time.time,
         boottime: Callable[[], float] = boottime,
     ) -> None:
@@ -92,17 +90,14 @@ class Daemon:
         self._serving = False
         self._dropped: Counter[str] = Counter()
         self._late = 0.0
-        self._proc = proc
         self._clock = clock
+        self._sampler = Sampler(config.snapshot, proc=proc, cgroup_root=cgroup_root, clock=clock)
         self._steps = Steps(clock, boottime)
-        self._interval = Interval()
         self._conditions = Conditions(clock)
         self._removed = 0
         """Containers removed since the last tick that was stored."""
         self._source: str | None = None
-        self._listed: list[Container] = []
-        self._listed_at: float | None = None
-        psutil.cpu_percent()  # the first answer has nothing to compare with
+        self._word = Word()
 
     def run(self) -> None:
         """Tick until SIGTERM or SIGINT; SIGHUP reloads the configuration.
@@ -170,7 +165,7 @@ class Daemon:
                 _log.warning("store.path takes effect at the next start")
             self._config = config
             self._containers = self._make_containers(config)
-            self._listed_at = None
+            self._sampler.settings = config.snapshot
             self._serving = False  # on another address, or with another certificate
             logging.getLogger().setLevel(config.log_level.upper())
             self._conditions.happened("config", "done", "The configuration was reloaded.")
@@ -182,6 +177,7 @@ class Daemon:
         self._conditions.happened("daemon", "done", "The daemon stopped.")
         self._write_events()
         self._database.close()
+        self._sampler.close()
 
     def tick(self) -> None:
         """Do one round; nothing that fails in it ends the daemon."""
@@ -195,69 +191,45 @@ class Daemon:
 
     def _round(self) -> None:
         began = time.monotonic()
-        # Before the snapshot: what was started after this is not the container that is measured.
-        now = self._clock()
+        self._word = self._list()
+        self._notifier.watchdog()
         if step := self._steps.told():
             self._conditions.happened("clock", "done", step, logging.WARNING)
-        snapshot = self._snapshot()
-        if snapshot is None:
+        sample = self._sample()
+        if sample is None:
             self._dropped["snapshot"] += 1
             return
-        percent = self._interval.percent
-        listed, answered = self._list(snapshot, now)
+        events = self._govern(sample) if sample.docker_answers else []
         self._notifier.watchdog()
-        usages = tick.usages(listed, snapshot.by_container, percent)
-        events = self._govern(usages, now) if answered else []
-        self._notifier.watchdog()
-        unknown = tick.unknown(snapshot.by_container, listed)
-        strangers = tick.usages(unknown, snapshot.by_container, percent)
-        limited = self._limits()
-        host_cpu = psutil.cpu_percent()
-        rows = tick.build(
-            round(now * 1000),
-            snapshot,
-            usages + strangers,
-            percent,
-            self._containers.classify,
-            busy=self._interval.busy,
-            limits=limited,
-            top=self._config.store.top_processes,
-            host_cpu=host_cpu,
-            removed=self._removed,
-            events=list(self._conditions.events),
+        self._write(
+            rows.build(
+                sample,
+                top=self._config.store.top_processes,
+                removed=self._removed,
+                troubles=self._conditions.current,
+                events=list(self._conditions.events),
+            )
         )
-        self._write(rows)
         took = time.monotonic() - began
         self._notifier.status(
-            f"{len(snapshot.processes)} processes, {len(snapshot.by_container)} containers"
-            f" ({snapshot.source}), {took * 1000:.0f} ms"
+            f"{len(sample.snapshot.processes)} processes, {len(sample.everyone)} containers"
+            f" ({sample.snapshot.source}), {took * 1000:.0f} ms"
             + "".join(f"; {sentence}" for sentence in self._conditions.current)
         )
         if self._publisher is None and self._config.metrics.enabled and self._make_publisher:
             self._publisher = self._make_publisher()
         if self._publisher:
-            self._publish(
-                self._publisher,
-                Round(
-                    config=self._config,
-                    timestamp=now,
-                    snapshot=snapshot,
-                    host_cpu=host_cpu,
-                    used_ns=self._interval.used_ns,
-                    containers=usages,
-                    strangers=strangers,
-                    classify=self._containers.classify,
-                    limits=limited,
-                    docker_answered=answered,
-                    events=events,
-                    dropped=self._dropped,
-                    database_bytes=self._database.size(),
-                    took=took,
-                    late=self._late,
-                ),
+            own = Own(
+                config=self._config,
+                events=events,
+                dropped=self._dropped,
+                database_bytes=self._database.size(),
+                took=took,
+                late=self._late,
             )
+            self._publish(self._publisher, sample, own)
 
-    def _publish(self, publisher: Publisher, told: Round) -> None:
+    def _publish(self, publisher: Publisher, sample: Sample, own: Own) -> None:
         if not self._serving:
             # An address of a network that is not up yet may be there at a later tick.
             try:
@@ -268,61 +240,38 @@ class Daemon:
                 self._serving = True
                 served = "served again" if self._config.metrics.enabled else "switched off"
                 self._conditions.over("metrics", f"The metrics are {served}.")
-        publisher.publish(told)
+        publisher.publish(sample, own)
 
-    def _snapshot(self) -> Snapshot | None:
-        wanted = self._config.snapshot
+    def _sample(self) -> Sample | None:
         try:
-            snapshot = sources.take(wanted.source, wanted.suffix, self._proc)
+            sample = self._sampler.take(self._word)
         except sources.SourceError as error:
             self._conditions.begins("source", f"No snapshot: {error}.")
             self._write_events()
             return None
-        self._conditions.over("source", "Snapshots are taken again.")
-        if snapshot.source != self._source:
-            # Another source gives start times of another resolution: nothing can be compared.
-            self._interval = Interval()
-            self._conditions.happened(
-                "source", "done", f"Snapshots come from {_SOURCES[snapshot.source]}."
-            )
-            self._source = snapshot.source
-        self._interval.advance(snapshot)
-        return snapshot
+        for kind, over in _OVER.items():
+            if kind in sample.gaps:
+                self._conditions.begins(kind, sample.gaps[kind])
+            else:
+                self._conditions.over(kind, over)
+        source = sample.snapshot.source
+        if source != self._source:
+            self._conditions.happened("source", "done", f"Snapshots come from {_SOURCES[source]}.")
+            self._source = source
+        return sample
 
-    def _limits(self) -> list[MemoryLimit]:
+    def _list(self) -> Word:
+        """Ask Docker which containers run; where it does not answer, what it said last stands."""
         try:
-            found = limits.take(self._proc)
-        except sources.SourceError as error:
-            self._conditions.begins("limits", f"The limited processes are not known: {error}.")
-            return []
-        self._conditions.over("limits", "The limited processes are known again.")
-        return found
-
-    def _list(self, snapshot: Snapshot, now: float) -> tuple[list[Container], bool]:
-        """List the running containers, and whether Docker answered when it was last asked.
-
-        What Docker tells of a container changes with little else than its start or its end, which
-        the kernel shows: it is asked when one came or went, and after a minute at the latest. Where
-        it does not answer, what it said last stands, as far as the snapshot bears it out.
-        """
-        if self._stands(snapshot, now):
-            return self._listed, True
-        self._listed_at = None
-        try:
-            self._listed = self._containers.running()
+            listed = self._containers.running()
         except Exception as error:  # noqa: BLE001 - metrics go on, whatever Docker does
-            self._conditions.begins("docker", f"Docker does not answer: {error}")
-            return [c for c in self._listed if c.id in snapshot.by_container], False
-        self._listed_at = now
+            trouble = f"Docker does not answer: {error}"
+            self._conditions.begins("docker", trouble)
+            return replace(self._word, trouble=trouble)
         self._conditions.over("docker", "Docker answers again.")
-        return self._listed, True
+        return Word(tuple(listed), time.monotonic())
 
-    def _stands(self, snapshot: Snapshot, now: float) -> bool:
-        if self._listed_at is None or not 0 <= now - self._listed_at < _LIST_SECONDS:
-            return False
-        return {c.id for c in self._listed} == snapshot.by_container.keys()
-
-    def _govern(self, usages: list[ContainerUsage], now: float) -> list[Event]:
+    def _govern(self, sample: Sample) -> list[Event]:
         told: list[Event] = []
 
         def tell(event: Event) -> None:
@@ -340,19 +289,19 @@ class Daemon:
                 self._write_events()
 
         try:
-            self._containers.govern(usages, now, tell)
+            self._containers.govern(list(sample.containers), sample.timestamp, tell)
         except Exception:  # noqa: BLE001 - the tick is written all the same
             _log.exception("the governor failed")
         return told
 
-    def _write(self, rows: Tick) -> None:
-        self._store(rows)
+    def _write(self, tick: Tick) -> None:
+        self._store(tick)
         # After its events were stored, or they would be taken for stored too.
         self._say_noticed()
 
-    def _store(self, rows: Tick) -> None:
+    def _store(self, tick: Tick) -> None:
         try:
-            self._database.write_tick(rows)
+            self._database.write_tick(tick)
         except sqlite3.DatabaseError as error:
             # Its events, and how many were removed, are written with the first tick that can be.
             self._dropped["database"] += 1
@@ -400,4 +349,10 @@ class Daemon:
             self._conditions.happened("database", "failed", notice, logging.ERROR)
 
 
+_OVER: dict[Gap, str] = {
+    "source": "Snapshots are taken again as they should.",
+    "blind": "Processes of other users are seen again.",
+    "cgroups": "All containers are measured.",
+    "limits": "The limited processes are known again.",
+}
 _SOURCES = {"module": "the kernel modules", "procfs": "/proc (the kernel modules are not in use)"}

@@ -13,6 +13,7 @@ import msgspec
 import requests
 from docker.api import APIClient
 from docker.errors import APIError, DockerException, NotFound
+from msgspec.structs import replace
 
 from so1.config import Docker
 from so1.model import MANAGED, Container
@@ -48,9 +49,15 @@ class _Listed(msgspec.Struct, frozen=True, rename="pascal"):
     state: str = ""
 
 
+class _Health(msgspec.Struct, frozen=True, rename="pascal"):
+    status: str = "none"
+
+
 class _State(msgspec.Struct, frozen=True, rename="pascal"):
     running: bool
     started_at: datetime
+    pid: int = 0
+    health: _Health | None = None
 
 
 class _Config(msgspec.Struct, frozen=True, rename="pascal"):
@@ -74,6 +81,7 @@ class _Looked(msgspec.Struct, frozen=True, rename="pascal"):
     config: _Config
     host_config: _HostConfig
     mounts: list[_Mount] | None = None
+    restart_count: int = 0
 
 
 # msgspec learns a type when it is first used, and crashes where two threads are the first at once.
@@ -84,7 +92,9 @@ for _type in (list[_Listed], _Looked):
 class Inspected(msgspec.Struct, frozen=True):
     """A container as it is now; `raw` is the whole of what the engine says about it.
 
-    image is what it was made from by name, image_id what that name stood for then.
+    image is what it was made from by name, image_id what that name stood for then. pid is its
+    first process, 0 where it does not run; restarts how often its restart policy started it again;
+    health what its health check says, None without one.
     """
 
     id: str
@@ -96,6 +106,9 @@ class Inspected(msgspec.Struct, frozen=True):
     auto_remove: bool
     volumes: list[str]
     raw: dict[str, Any]
+    pid: int = 0
+    restarts: int = 0
+    health: str | None = None
 
     @property
     def anonymous_volumes(self) -> list[str]:
@@ -238,7 +251,31 @@ class Engine:
             auto_remove=looked.host_config.auto_remove,
             volumes=[mount.name for mount in looked.mounts or () if mount.type == "volume"],
             raw=raw,
+            pid=looked.state.pid,
+            restarts=looked.restart_count,
+            health=_health(looked.state),
         )
+
+    def completed(self, containers: Iterable[Container]) -> list[Container]:
+        """Add what only an inspection of each tells; what has ended since the list drops out.
+
+        One that cannot be looked at stays as the list has it.
+        """
+        result = []
+        for container in containers:
+            try:
+                now = self.inspect(container.id)
+            except NotFoundError:
+                continue
+            except UnreachableError:
+                raise
+            except EngineError as error:
+                _log.info("%s", error)
+                result.append(container)
+                continue
+            if now.running:
+                result.append(completed(container, now))
+        return result
 
     def inspect_image(self, image: str) -> dict[str, Any] | None:
         """Look at an image; None where it is not here."""
@@ -310,6 +347,22 @@ class Engine:
             self.remove(created)
             raise
         return created
+
+
+def completed(container: Container, now: Inspected) -> Container:
+    """Add to a container of the list what its inspection tells."""
+    return replace(
+        container,
+        started_at=now.started_at,
+        pid=now.pid,
+        restarts=now.restarts,
+        health=now.health,
+    )
+
+
+def _health(state: _State) -> str | None:
+    status = state.health.status if state.health else ""
+    return None if status in ("", "none") else status
 
 
 def _tagged(image: str) -> tuple[str, str]:

@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""What a snapshot of the host holds, whichever source took it."""
+"""What is known of a host's processes, containers and limits, whichever source told it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 MANAGED = "so1.managed"
 CLASS = "so1.class"
 
+SHORT_ID = 12
+"""How many digits of a container's id stand for its name where the engine told none."""
+
 Source = Literal["module", "procfs"]
 ContainerClass = Literal["low", "high"]
+
+Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""What SQLite can store; a document with more is refused where it is read."""
+KiB = Annotated[int, Meta(ge=0, le=1 << 47)]
+"""Up to the whole address space of 57 bits; thousands of such still have a sum to be stored."""
 
 
 class Process(msgspec.Struct, frozen=True, gc=False):
@@ -18,21 +28,24 @@ class Process(msgspec.Struct, frozen=True, gc=False):
     rss and vsz are KiB, mem_percent is a share of RAM, cpu a percentage of one CPU over the
     process's life. start_ns counts from boot, cpu_ns is user and system time of all threads,
     those that have exited too. (pid, start_ns) names a process for good; pid alone does not.
+    cgroup is the inode number of its directory in cgroup version 2, 0 where that is not known;
+    container_id is what the names on the way to it tell, None where they tell no container.
     """
 
-    pid: int
-    ppid: int
-    uid: int
+    pid: Number
+    ppid: Number
+    uid: Number
     name: str
-    threads: int
-    rss: int
-    vsz: int
-    mem_percent: int
-    cpu: int
-    start_ns: int
-    cpu_ns: int
-    state: int = 0
+    threads: Number
+    rss: KiB
+    vsz: KiB
+    mem_percent: Number
+    cpu: Number
+    start_ns: Number
+    cpu_ns: Number
+    state: Number = 0
     container_id: str | None = None
+    cgroup: Annotated[int, Meta(ge=0)] = 0
 
     @property
     def key(self) -> tuple[int, int]:
@@ -44,8 +57,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     """All processes at one moment.
 
     taken_ns is CLOCK_BOOTTIME when the snapshot was taken, the clock that start_ns counts on.
-    RAM is in KiB. by_container holds the processes of each container, by its full id; they are
-    among processes too.
+    RAM is in KiB. available_ram is what programs could get without swapping, None where the source
+    does not tell it. blind says in a sentence why processes of others are not in it, None where
+    all are; passed_over why the kernel modules, which are there, were not what was read.
     """
 
     source: Source
@@ -54,7 +68,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     free_ram: int
     used_ram: int
     processes: list[Process]
-    by_container: dict[str, list[Process]]
+    available_ram: int | None = None
+    blind: str | None = None
+    passed_over: str | None = None
 
 
 class MemoryLimit(msgspec.Struct, frozen=True, gc=False):
@@ -64,12 +80,12 @@ class MemoryLimit(msgspec.Struct, frozen=True, gc=False):
     2^64-1. set_at is Unix epoch milliseconds, set_by a uid.
     """
 
-    pid: int
+    pid: Number
     name: str
-    limit: Annotated[int, msgspec.Meta(ge=1)]
-    size: int
-    set_at: int
-    set_by: int
+    limit: Annotated[int, Meta(ge=1)]
+    size: Number
+    set_at: Number
+    set_by: Number
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -78,7 +94,9 @@ class Container(msgspec.Struct, frozen=True):
     started_at is Unix epoch seconds: when it was created or, where an inspection has shown a later
     start, that one. labels decide everything the governor may do. pid is the container's first
     process, 0 where no inspection has told it; started_ns is when that process started, on
-    CLOCK_BOOTTIME, the clock of Process.start_ns.
+    CLOCK_BOOTTIME, the clock of Process.start_ns. restarts is how often its restart policy has
+    started it again, health what its health check says ('healthy', …), None where it has none;
+    looping says that it ends again soon after every start.
     """
 
     id: str
@@ -88,19 +106,82 @@ class Container(msgspec.Struct, frozen=True):
     started_at: float
     pid: int = 0
     started_ns: int | None = None
+    restarts: int = 0
+    health: str | None = None
+    looping: bool = False
 
     @property
     def managed(self) -> bool:
         """Whether it was handed to the governor: the label so1.managed=true."""
         return self.labels.get(MANAGED) == "true"
 
+    @property
+    def class_(self) -> Literal["low", "high", "unmanaged"]:
+        """How it counts for the governor: only a managed one has a class."""
+        return classify(self) if self.managed else "unmanaged"
+
+
+_CLASSES: dict[str, ContainerClass] = {"low": "low", "high": "high"}
+
+
+def classify(container: Container) -> ContainerClass:
+    """Tell a container's class: its label, or else its image, of which only alpine is low."""
+    if labelled := _CLASSES.get(container.labels.get(CLASS, "")):
+        return labelled
+    repository = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return "low" if repository == "alpine" else "high"
+
+
+class Charged(msgspec.Struct, frozen=True, gc=False):
+    """What the kernel charges a container: the files of its cgroup at one moment.
+
+    memory is in KiB, without the file cache that is given back first; memory_limit is in KiB too,
+    None where there is no limit. pids counts threads. The rest counts from the making of the
+    cgroup: oom_kills in processes, times in nanoseconds. throttled_ns is how long a CPU quota made
+    it wait, the pressures for how long some process stood still for want of CPU, memory or I/O.
+    Each is None where the kernel does not tell.
+    """
+
+    memory: int | None = None
+    memory_limit: int | None = None
+    oom_kills: int | None = None
+    cpu_ns: int | None = None
+    throttled_ns: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    pids: int | None = None
+    cpu_pressure_ns: int | None = None
+    memory_pressure_ns: int | None = None
+    io_pressure_ns: int | None = None
+
+
+class Spent(msgspec.Struct, frozen=True, gc=False):
+    """What a container used over the interval, as its cgroup counts it.
+
+    cpu, throttled and the pressures are percent of the interval, cpu and throttled of one CPU. Each
+    is None where the kernel does not tell, or nothing is known of what was before.
+    """
+
+    cpu_ns: int | None = None
+    cpu: float | None = None
+    throttled_ns: int | None = None
+    throttled: float | None = None
+    oom_kills: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    cpu_pressure: float | None = None
+    memory_pressure: float | None = None
+    io_pressure: float | None = None
+
 
 class ContainerUsage(msgspec.Struct, frozen=True):
     """A container with what it uses.
 
-    ram is the sum of its processes' RSS, in KiB, cpu percent of one CPU over the interval. memory
-    is what the kernel charges it, in KiB, without the file cache it gives back first; None where
-    that could not be read.
+    ram is the sum of its processes' RSS, in KiB, cpu percent of one CPU over the interval: the
+    cgroup's where that could be read, else the sum of its processes'; cpu_ns is the same as time.
+    memory is what the kernel charges it, in KiB, without the file cache it gives back first; None
+    where that could not be read. processes is how many members were seen; 0 of a running container
+    says that none could be.
     """
 
     container: Container
@@ -108,3 +189,7 @@ class ContainerUsage(msgspec.Struct, frozen=True):
     cpu: float
     processes: int
     memory: int | None = None
+    members: Sequence[Process] = ()
+    charged: Charged | None = None
+    spent: Spent = Spent()
+    cpu_ns: int = 0

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# On the controller: makes the package's wheel and, for a host that cannot fetch them, those of all it needs.
+# On the controller: makes the package's wheel, adds uv, which installs it, and for a host that cannot fetch them the
+# wheels of all it needs.
 # Prints the archive they are in, which is named after what it was made of.
 #
 # usage: wheels.sh SOURCE_TREE WHEELS PYTHON HOST_PYTHON_VERSION|none [EXTRA]
@@ -22,6 +23,8 @@ if [ ! -f "$archive" ]; then
     trap 'rm -rf "$work"' EXIT
     "$python" -m pip wheel -q --disable-pip-version-check --no-deps --wheel-dir "$work" "$tree" >&2
     cp "$constraints" "$work"
+    "$python" -m pip download -q --disable-pip-version-check --only-binary :all: --no-deps \
+        --platform manylinux2014_x86_64 --dest "$work" "$(grep ^uv== "$constraints")" >&2
     if [ "$version" != none ]; then
         # What pip on Debian 12 and later takes; glibc 2.36.
         platforms=()

@@ -45,7 +45,7 @@ def test_one_that_cannot_be_looked_at_does_not_hide_the_others(
 def test_one_that_went_after_it_was_planned_is_not_to_be_removed(
     so1: Callable[..., Result], made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("so1.commands.plan.dated", lambda usages, _: usages)
+    monkeypatch.setattr(made, "completed", list)
     fails(made, 1, NotFoundError("container c1 cannot be looked at: no such container"))
     output = so1("plan", "--over", "0").output
     assert "no such container" in output

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from so1.store.database import Database, Tick
+from so1.store.database import Database
 from so1.store.event import Event
+from so1.store.rows import ContainerRow, MetricsRow, ProcessRow, Tick
 
 HOSTILE = '<script>alert("$x_{$")</script>\x1b[31m'
 HOUR = 3_600_000
@@ -30,9 +31,13 @@ def filled(store: Path) -> Path:
         database.write_tick(
             Tick(
                 timestamp=stamp,
-                metrics=(1000, 400, ram, 1, 3, 0, "module", cpu),
-                process_stats=[(1, HOSTILE, ram, cpu), (2, HOSTILE, ram, cpu), (3, "=1+1", 5, 0)],
-                container_totals=[("z" * 64, name, "alpine", "low", 1, ram, cpu)],
+                metrics=MetricsRow(1000, 400, ram, 1, 3, 0, "module", cpu),
+                process_stats=[
+                    ProcessRow(1, HOSTILE, ram, cpu),
+                    ProcessRow(2, HOSTILE, ram, cpu),
+                    ProcessRow(3, "=1+1", 5, 0),
+                ],
+                container_totals=[ContainerRow("z" * 64, name, "alpine", "low", 1, ram, cpu)],
                 events=[Event(timestamp=stamp, kind="remove", outcome="done", detail="x")],
             )
         )

@@ -19,10 +19,10 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     def moment(taken: int, busy: int) -> Snapshot:
         found = [
             typed(1, name="evil\x1b[2J[bold]", rss=300, start_ns=1),
-            typed(2, rss=100, start_ns=2, cpu_ns=busy),
-            typed(3, rss=200, start_ns=3),
+            typed(2, rss=100, start_ns=2, cpu_ns=busy, container_id=CONTAINER),
+            typed(3, rss=200, start_ns=3, container_id=CONTAINER),
         ]
-        return Snapshot("module", taken, 1000, 400, 600, found, {CONTAINER: found[1:]})
+        return Snapshot("module", taken, 1000, 400, 600, found)
 
     moments = iter([moment(10**9, 0), moment(3 * 10**9, 10**9)])
     monkeypatch.setattr(sources, "take", lambda *_: next(moments))
@@ -50,8 +50,11 @@ def test_containers(so1: Callable[..., Result]) -> None:
         {
             "container_id": CONTAINER,
             "processes": 2,
+            "memory": None,
+            "memory_limit": None,
             "ram": 300,
             "cpu": 50,
+            "pids": None,
             "first_process": "p2",
         }
     ]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from so1.store.database import Database, Tick
+from so1.store.database import Database
 from so1.store.event import Event
+from so1.store.rows import ContainerRow, MetricsRow, Tick
 from tests.so1.store.ticks import event
 
 _HOLDER = """
@@ -25,17 +26,19 @@ sys.stdin.read()
 """
 
 
-def fill(store: Path, age: float, source: str = "procfs") -> None:
+def fill(store: Path, age: float, source: str = "procfs", troubles: str | None = None) -> None:
     now = round((time.time() - age) * 1000)
     database = Database(store)
     database.write_tick(
         Tick(
             timestamp=now,
-            metrics=(2048, 1024, 1024, 3, 40, 0, source, 1.5),
+            metrics=MetricsRow(
+                *(2048, 1024, 1024, 3, 40, 0, source, 1.5), docker_age=0.5, troubles=troubles
+            ),
             container_totals=[
-                ("a" * 64, "one", "alpine", "low", 1, 10, 0.0),
-                ("b" * 64, "two", "alpine", "low", 1, 10, 0.0),
-                ("c" * 64, "three", "grafana", "unmanaged", 1, 10, 0.0),
+                ContainerRow("a" * 64, "one", "alpine", "low", 1, 10, 0.0),
+                ContainerRow("b" * 64, "two", "alpine", "low", 1, 10, 0.0),
+                ContainerRow("c" * 64, "three", "grafana", "unmanaged", 1, 10, 0.0),
             ],
             events=[
                 Event(
@@ -240,3 +243,14 @@ def test_another_user_is_told_what_may_not_be_seen(tmp_path: Path, store: Path) 
     assert "metrics.db cannot be read" in result.stdout
     assert "group so1" in result.stdout
     assert result.stderr == ""
+
+
+def test_what_did_not_work_at_the_last_tick_is_said(
+    so1: Callable[..., Result], store: Path
+) -> None:
+    fill(store, 0, troubles="Processes are hidden.\nDocker does not answer.")
+    result = so1("status", "--json")
+    assert result.exit_code == 3
+    problems = json.loads(result.output)["problems"]
+    assert {"Processes are hidden.", "Docker does not answer."} <= set(problems)
+    assert "degraded: Processes are hidden." in so1("status").output

@@ -19,7 +19,7 @@ from so1.daemon import Daemon
 from so1.exposition.publisher import Publisher
 from so1.notify import Notifier
 from so1.store.database import Database
-from tests.so1.exposition.rounds import complaints, of, series
+from tests.so1.exposition.samples import complaints, of, series
 from tests.so1.test_daemon import Fake
 
 _RUN = "from so1.cli import main; main()"

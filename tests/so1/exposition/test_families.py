@@ -3,9 +3,9 @@ import msgspec
 import pytest
 
 from so1.config import Metrics
-from so1.exposition.families import EACH, FIXED, Families
-from so1.model import MemoryLimit
-from tests.so1.exposition.rounds import (
+from so1.exposition.families import FIXED, OF_CONTAINER, OF_NAME, Families
+from so1.model import MemoryLimit, Spent
+from tests.so1.exposition.samples import (
     Series,
     complaints,
     container,
@@ -16,6 +16,7 @@ from tests.so1.exposition.rounds import (
     told,
 )
 from tests.so1.processes import typed
+from tests.so1.samples import charged, sample
 
 WEB = "ab" * 32
 
@@ -30,9 +31,10 @@ def test_promtool_is_clean_of_it_and_would_not_be_of_another() -> None:
 def test_the_host() -> None:
     round_ = told([typed(1), typed(2, state=32), typed(3, state=258)])
     shown = text(Families(), round_)
+    assert of(shown, "so1_snapshot_blind") == 0
     assert of(shown, "so1_host_memory_size_bytes") == 1_000 * 1024
     assert of(shown, "so1_host_memory_free_bytes") == 400 * 1024
-    assert of(shown, "so1_host_memory_available_bytes") > 0
+    assert of(shown, "so1_host_memory_available_bytes") == 700 * 1024
     assert of(shown, "so1_host_cpu_busy_ratio") == 0.25
     assert of(shown, "so1_host_processes", state="zombie") == 1
     assert of(shown, "so1_host_processes", state="disk-sleep") == 1
@@ -56,6 +58,45 @@ def test_a_container_by_name_image_and_class() -> None:
     assert of(shown, "so1_containers", **{"class": "high"}) == 1
     assert of(shown, "so1_containers", **{"class": "unmanaged"}) == 0
     assert of(shown, "so1_unattributed_processes") == 0
+
+
+def test_what_a_container_is_charged() -> None:
+    web = container(WEB, name="web", restarts=4)
+    (made,) = sample([], [web], charges={WEB: charged(512, memory_limit=2048)}).containers
+    spent = Spent(cpu_ns=3 * 10**9, cpu=97.0, throttled_ns=10**9, oom_kills=2)
+    made = msgspec.structs.replace(made, spent=spent, cpu_ns=3 * 10**9)
+    replaced = msgspec.structs.replace(
+        told(), sample=msgspec.structs.replace(told().sample, containers=[made])
+    )
+    families = Families()
+    labels = {"name": "web", "image": "alpine", "class": "unmanaged"}
+    for times in (1, 2):
+        shown = text(families, replaced)
+        assert of(shown, "so1_container_memory_bytes", **labels) == 512 * 1024
+        assert of(shown, "so1_container_memory_limit_bytes", **labels) == 2048 * 1024
+        assert of(shown, "so1_container_oom_kills_total", **labels) == 2 * times
+        assert of(shown, "so1_container_cpu_seconds_total", **labels) == 3 * times
+        assert of(shown, "so1_container_cpu_throttled_seconds_total", **labels) == times
+        assert of(shown, "so1_container_restarts", **labels) == 4
+        assert of(shown, "so1_unmeasured_containers") == 0
+    assert complaints(shown) == ""
+
+
+def test_a_container_that_is_not_measured_has_no_memory_rather_than_none() -> None:
+    shown = text(Families(), told([], [container(WEB, name="web", looping=True)]))
+    assert not [
+        name
+        for name, labels in series(shown)
+        if name.startswith("so1_container_memory") and ("name", "web") in labels
+    ]
+    assert of(shown, "so1_unmeasured_containers") == 1
+    assert of(shown, "so1_looping_containers") == 1
+
+
+def test_blindness() -> None:
+    made = told()
+    snapshot = msgspec.structs.replace(made.sample.snapshot, blind="Hidden")
+    assert of(text(Families(), told(snapshot=snapshot)), "so1_snapshot_blind") == 1
 
 
 def test_a_container_without_the_label_has_no_class_of_the_governor() -> None:
@@ -106,8 +147,8 @@ def test_a_pid_is_never_in_it() -> None:
 def test_the_governor() -> None:
     families = Families()
     events = [removal("done", "emergency"), removal("failed", "excess-low")]
-    text(families, told(events=events))
-    shown = text(families, told(events=events[:1]))
+    text(families, told(own={"events": events}))
+    shown = text(families, told(own={"events": events[:1]}))
     name = "so1_governor_removals_total"
     assert of(shown, name, outcome="done", rule="emergency") == 2
     assert of(shown, name, outcome="failed", rule="excess-low") == 1
@@ -119,7 +160,7 @@ def test_the_governor() -> None:
 def test_the_daemon() -> None:
     families = Families()
     text(families, told())
-    shown = text(families, told(dropped={"late": 3}, docker_answered=False))
+    shown = text(families, told(own={"dropped": {"late": 3}}, docker_answers=False))
     assert of(shown, "so1_ticks_total") == 2
     assert of(shown, "so1_ticks_dropped_total", reason="late") == 3
     assert of(shown, "so1_ticks_dropped_total", reason="database") == 0
@@ -130,6 +171,7 @@ def test_the_daemon() -> None:
     assert of(shown, "so1_database_size_bytes") == 4_096
     assert of(shown, "so1_database_limit_bytes") == 1 << 30
     assert of(shown, "so1_docker_up") == 0
+    assert of(shown, "so1_docker_age_seconds") == 0.5
     assert of(shown, "process_resident_memory_bytes") > 0
     assert 'so1_build_info{python="3.' in shown
 
@@ -145,7 +187,8 @@ def test_the_limiter() -> None:
 def test_what_neither_containers_nor_names_make_is_known() -> None:
     shown = series(text(Families(), told([])))
     others = [labels for _, labels in shown if ("name", "(other)") in labels]
-    assert len(others) == 2 * EACH
+    # Of a container nobody knows, neither what it is charged nor its limit is told.
+    assert len(others) == OF_NAME + OF_CONTAINER - 2
     assert FIXED - 10 <= len(shown) - len(others) <= FIXED
 
 
@@ -170,13 +213,14 @@ def test_more_of_everything_stays_within_the_budget_and_is_counted(most: int) ->
         typed(pid, name=f"name-{pid}", rss=pid, container_id=ids[pid % 500]) for pid in range(3_000)
     ]
     containers = [container(id_, name=f"c{number}") for number, id_ in enumerate(ids)]
+    charges = {id_: charged(number) for number, id_ in enumerate(ids)}
     settings = Metrics(enabled=True, max_series=most, top_processes=1_000)
     families = Families()
-    round_ = told(processes, containers, settings=settings)
+    round_ = told(processes, containers, settings=settings, charges=charges)
     shown = text(families, round_)
     assert most - 50 <= len(series(shown)) <= most
     folded = of(shown, "so1_folded_total", kind="container")
-    assert folded >= 500 - most / EACH
+    assert folded >= 500 - most / OF_CONTAINER
     twice = of(text(families, round_), "so1_folded_total", kind="container")
     assert twice == 2 * folded
     assert of(shown, "so1_folded_total", kind="process") > 2_000

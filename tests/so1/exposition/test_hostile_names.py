@@ -12,7 +12,7 @@ from so1.config import Metrics
 from so1.exposition.families import Families
 from so1.exposition.label import LONGEST, label
 from so1.sources.kernel import take
-from tests.so1.exposition.rounds import Series, complaints, container, series, text, told
+from tests.so1.exposition.samples import Series, complaints, container, series, text, told
 from tests.so1.processes import SUFFIX, process, typed
 
 HOSTILE = [
@@ -56,7 +56,7 @@ def judged(names: list[str], images: list[str], families: Families) -> Series:
     shown = text(families, round_)
     assert complaints(shown) == ""
     found = series(shown)
-    assert len(found) <= round_.config.metrics.max_series
+    assert len(found) <= round_.own.config.metrics.max_series
     rss = [v for (name, _), v in found.items() if name == "so1_process_group_resident_memory_bytes"]
     assert sum(rss) == 7 * 1024 * len(names)
     return found
@@ -112,7 +112,7 @@ def test_names_as_the_kernel_writes_bytes_that_are_not_utf_8(tmp_path: Path) -> 
     host = {"total_ram": 1_000, "free_ram": 400, "used_ram": 600, "processes": [one]}
     (tmp_path / f"sysinfo_so1_{SUFFIX}").write_bytes(msgspec.json.encode(host))
     (tmp_path / f"continfo_so1_{SUFFIX}").write_text("[]")
-    shown = text(Families(), msgspec.structs.replace(told(), snapshot=take(SUFFIX, tmp_path)))
+    shown = text(Families(), told(snapshot=take(SUFFIX, tmp_path)))
     assert complaints(shown) == ""
     assert 'name="\\\\xff\\\\xfe\\\\\\\\"' in shown
 

@@ -2,7 +2,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so1.exposition.usage import Listing, Usage
+from so1.exposition.usage import Listing, Spending, Usage
 
 OTHER = "(other)"
 TICKS = st.lists(
@@ -21,23 +21,23 @@ def test_sums_are_those_of_all_and_counters_only_grow(
     listing: Listing[str] = Listing(OTHER)
     before: dict[str, int] = {}
     for used, places in ticks:
-        usages = {name: Usage(value, value, 1) for name, value in used.items()}
+        usages = {name: Usage(value, 1, Spending(value)) for name, value in used.items()}
         deserving = sorted(used, key=lambda name: -used[name])
         listed = listing.advance(usages, deserving, places)
         assert len(listed) <= places + 1
         assert set(deserving[:places]) <= set(listed)
         assert sum(each.rss for each in listed.values()) == sum(used.values())
         assert sum(each.processes for each in listed.values()) == len(used)
-        grown = {name: each.cpu_ns - before.get(name, 0) for name, each in listed.items()}
+        grown = {name: each.spent.cpu_ns - before.get(name, 0) for name, each in listed.items()}
         assert min(grown.values()) >= 0
         # What was used is counted exactly once.
         assert sum(grown.values()) == sum(used.values())
-        before = {name: each.cpu_ns for name, each in listed.items()}
+        before = {name: each.spent.cpu_ns for name, each in listed.items()}
 
 
 def test_a_place_is_kept_until_a_more_deserving_one_needs_it() -> None:
     listing: Listing[str] = Listing(OTHER)
-    usages = {name: Usage(1, 1, 1) for name in "abcd"}
+    usages = {name: Usage(1, 1, Spending(1)) for name in "abcd"}
     assert set(listing.advance(usages, "ab", 3)) == {"a", "b", OTHER}
     assert set(listing.advance(usages, "c", 3)) == {"a", "b", "c", OTHER}
     # Of a and b, b was less deserving.
@@ -48,7 +48,7 @@ def test_a_place_is_kept_until_a_more_deserving_one_needs_it() -> None:
 
 def test_what_is_folded_is_counted() -> None:
     listing: Listing[str] = Listing(OTHER)
-    usages = {name: Usage(1, 1, 1) for name in "abcd"}
+    usages = {name: Usage(1, 1, Spending(1)) for name in "abcd"}
     for folded in (3, 6):
         listing.advance(usages, "a", 1)
         assert listing.folded == folded

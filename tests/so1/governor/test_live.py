@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from so1 import sources, tick
-from so1.config import Policy
+from so1 import config
+from so1.commands import measure
+from so1.config import Config, Policy
 from so1.docker_engine import Engine
 from so1.governor import recreate
 from so1.governor.act import Governor, carry_out
@@ -30,8 +31,8 @@ def ours(engine: LiveEngine) -> Engine:
 
 def measured(ours: Engine) -> list[ContainerUsage]:
     """What the daemon would hand to the governor."""
-    snapshot = sources.take("procfs", "")
-    return tick.usages(ours.running(), snapshot.by_container, lambda process: float(process.cpu))
+    settled = Config(snapshot=config.Snapshot(source="procfs"))
+    return list(measure.take(settled, 0, ours.running()).containers)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:

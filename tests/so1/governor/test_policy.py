@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from so1.config import Policy
-from so1.governor.policy import Plan, Verdict, classify, plan
-from so1.model import Container, ContainerUsage
+from so1.governor.policy import Plan, Verdict, plan
+from so1.model import Container, ContainerUsage, classify
 from tests.so1.governor.containers import NOW, usage
 
 # Few different figures, so that ties are common.

@@ -20,7 +20,7 @@ from so1.sources import SourceError, kernel, procfs
 
 ROUNDS = 6
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_EXACT = ("ppid", "uid", "name", "threads", "rss", "vsz", "state")
+_EXACT = ("ppid", "uid", "name", "threads", "rss", "vsz", "state", "container_id")
 
 Difference = tuple[int, str, str]
 """A pid, the field, and what was seen."""
@@ -56,7 +56,6 @@ def compare(before: Snapshot, kernel_says: Snapshot, after: Snapshot) -> set[Dif
     later = {p.key: p for p in after.processes}
     stable = [(earlier[key], later[key]) for key in earlier.keys() & later.keys()]
     by_pid = {p.pid: p for p in kernel_says.processes}
-    inside = {p.pid: id_ for id_, ps in kernel_says.by_container.items() for p in ps}
     if len(by_pid) != len(kernel_says.processes):
         found.add((0, "processes", "one of them appears twice"))
     if kernel_says.total_ram != before.total_ram:
@@ -72,9 +71,8 @@ def compare(before: Snapshot, kernel_says: Snapshot, after: Snapshot) -> set[Dif
             was, is_, said = (getattr(p, field) for p in (first, last, process))
             if was == is_ != said:
                 found.add((first.pid, field, f"{said!r} for {was!r}"))
-        if first.container_id == last.container_id != inside.get(first.pid):
-            id_ = inside.get(first.pid)
-            found.add((first.pid, "container_id", f"{id_} for {first.container_id}"))
+        if process.cgroup and first.cgroup == last.cgroup != process.cgroup:
+            found.add((first.pid, "cgroup", f"{process.cgroup} for {first.cgroup}"))
         found.update(_within(process, first, last))
         found.update(_lifetime(process, before, after))
     known = {p.pid for p in (*before.processes, *after.processes)}
@@ -107,8 +105,9 @@ def main() -> int:
     for pid, field, seen in differences:
         sys.stdout.write(f"pid {pid}: {field}: the kernel says {seen} in /proc\n")
     said = kernel.take(suffix)
+    containers = {p.container_id for p in said.processes if p.container_id}
     sys.stdout.write(
-        f"{len(said.processes)} processes, {len(said.by_container)} containers,"
+        f"{len(said.processes)} processes, {len(containers)} containers,"
         f" {len(differences)} differences\n"
     )
     return 1 if differences else 0

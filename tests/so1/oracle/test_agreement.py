@@ -16,10 +16,7 @@ TAKEN = 1_007 * TICK_NS
 
 
 def snapshot(*processes: Process) -> Snapshot:
-    inside = [p for p in processes if p.container_id]
-    return Snapshot(
-        "procfs", TAKEN, 1000, 400, 600, list(processes), {CONTAINER: inside} if inside else {}
-    )
+    return Snapshot("procfs", TAKEN, 1000, 400, 600, list(processes))
 
 
 def one(**changes: Any) -> Process:
@@ -29,6 +26,7 @@ def one(**changes: Any) -> Process:
         "cpu": 5,
         "mem_percent": 5,
         "container_id": CONTAINER,
+        "cgroup": 4711,
     }
     return typed(9, **(fields | changes))
 
@@ -56,6 +54,7 @@ def against(said: Snapshot) -> set[str]:
         ("cpu", 4),
         ("cpu", 7),
         ("container_id", None),
+        ("cgroup", 4712),
     ],
 )
 def test_every_wrong_field_is_seen(field: str, wrong: object) -> None:
@@ -65,6 +64,10 @@ def test_every_wrong_field_is_seen(field: str, wrong: object) -> None:
 def test_what_may_differ() -> None:
     finer = one(start_ns=8 * TICK_NS - 1, cpu_ns=CPU + 2 * TICK_NS, mem_percent=6)
     assert against(snapshot(finer)) == set()
+
+
+def test_modules_that_do_not_tell_the_cgroup() -> None:
+    assert against(snapshot(one(cgroup=0))) == set()
 
 
 def test_missing_invented_and_doubled_processes() -> None:

@@ -17,7 +17,7 @@ def test_auto_takes_the_modules_where_they_are(proc: Callable[..., Path]) -> Non
 
 def test_auto_falls_back_to_proc() -> None:
     snapshot = sources.take("auto", "never-loaded")
-    assert snapshot.source == "procfs"
+    assert (snapshot.source, snapshot.passed_over) == ("procfs", None)
     assert os.getpid() in {p.pid for p in snapshot.processes}
 
 
@@ -25,7 +25,9 @@ def test_auto_falls_back_where_a_file_goes_between_look_and_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kernel, "available", lambda *_: True)
-    assert sources.take("auto", "never-loaded").source == "procfs"
+    snapshot = sources.take("auto", "never-loaded")
+    assert snapshot.source == "procfs"
+    assert "sysinfo_so1_never-loaded cannot be read" in (snapshot.passed_over or "")
 
 
 def test_module_never_falls_back() -> None:

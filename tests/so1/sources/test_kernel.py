@@ -19,18 +19,57 @@ def test_reads_both_files(proc: Callable[..., Path]) -> None:
         (1, "systemd", 1),
         (7, "sh", 1),
     ]
-    assert [p.pid for p in snapshot.by_container[CONTAINER]] == [7]
+    assert [p.container_id for p in snapshot.processes] == [None, CONTAINER]
 
 
-def test_groups_by_container(proc: Callable[..., Path]) -> None:
+def test_who_is_in_which_container(proc: Callable[..., Path]) -> None:
     other = "cd" * 32
     ids = {1: CONTAINER, 2: other, 3: CONTAINER}
-    root = proc([], [process(pid, container_id=id_) for pid, id_ in ids.items()])
-    grouped = kernel.take(SUFFIX, root).by_container
-    assert {id_: [p.pid for p in ps] for id_, ps in grouped.items()} == {
-        CONTAINER: [1, 3],
-        other: [2],
-    }
+    root = proc(
+        [process(pid) for pid in (*ids, 4)],
+        # One of them had its pid taken over by another process between the two reads.
+        [*(process(pid, container_id=id_) for pid, id_ in ids.items()), process(4, start_ns=1)],
+    )
+    found = {p.pid: p.container_id for p in kernel.take(SUFFIX, root).processes}
+    assert found == ids | {4: None}
+
+
+def test_one_read_is_one_moment_where_the_modules_tell_all_in_it(
+    proc: Callable[..., Path],
+) -> None:
+    root = proc([process(7, container_id=CONTAINER, cgroup=4711), process(8, cgroup=1)])
+    file = root / f"sysinfo_so1_{SUFFIX}"
+    file.write_text(
+        json.dumps(json.loads(file.read_text()) | {"available_ram": 555, "taken_ns": 99})
+    )
+    (root / f"continfo_so1_{SUFFIX}").write_text("this is not read")
+    snapshot = kernel.take(SUFFIX, root)
+    assert (snapshot.taken_ns, snapshot.available_ram) == (99, 555)
+    assert [(p.container_id, p.cgroup) for p in snapshot.processes] == [
+        (CONTAINER, 4711),
+        (None, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "number"),
+    [
+        ("rss", 2**47 + 1),
+        ("vsz", 2**64),
+        ("cpu_ns", 2**63),
+        ("start_ns", 2**63),
+        ("uid", 2**70),
+        ("threads", -1),
+    ],
+)
+def test_numbers_that_cannot_be_are_not_let_in(
+    proc: Callable[..., Path], key: str, number: int
+) -> None:
+    with pytest.raises(SourceError, match="not SO1's"):
+        kernel.take(SUFFIX, proc([process(1, **{key: number})]))
+    most = {"rss": 2**47, "vsz": 2**47, "cpu_ns": 2**63 - 1, "start_ns": 2**63 - 1}
+    (found,) = kernel.take(SUFFIX, proc([process(1, **most)])).processes
+    assert {key: getattr(found, key) for key in most} == most
 
 
 def test_keys_of_a_later_module_are_let_through(proc: Callable[..., Path]) -> None:

@@ -28,7 +28,19 @@ sys.stdin.read()
     [
         (f"0::/system.slice/docker-{ID}.scope", ID),
         (f"0::/machine.slice/libpod-{ID}.scope/container", ID),
-        (f"0::/kubepods.slice/pod1/cri-containerd-{ID}.scope", ID),
+        (f"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope", ID),
+        (f"0::/kubepods/pod1/{ID}", ID),
+        (f"0::/kubepods/burstable/pod1/{ID}", ID),
+        (f"0::/kubepods/besteffort/pod1/{ID}/x", ID),
+        # What somebody was given, and named so beneath it.
+        (f"0::/lxc.payload.c1/docker/{ID}", None),
+        (f"0::/lxc/101/ns/docker/{ID}", None),
+        (f"0::/system.slice/docker/{ID}", None),
+        (f"0::/user.slice/docker/{ID}", None),
+        (f"0::/delegated/docker-{ID}.scope", None),
+        (f"0::/kubepods/guaranteed/pod1/{ID}", None),
+        (f"0::/{ID}", None),
+        (f"0::/../docker/{ID}", None),
         (f"0::/docker/{ID}", ID),
         (f"0::/docker/{ID}/nested/{OTHER}", ID),
         (f"0::/docker/{ID}/init.scope", ID),
@@ -130,21 +142,70 @@ def test_processes_that_vanish_meanwhile_are_left_out() -> None:
     assert rounds
 
 
+def copy_of_this_process(root: Path, pid: int, cgroup: str) -> None:
+    """Put a process into a tree of files that stands for /proc."""
+    folder = root / str(pid)
+    folder.mkdir(parents=True)
+    (root / "stat").write_text("btime 1700000000\n")
+    (root / "meminfo").write_bytes(Path("/proc/meminfo").read_bytes())
+    for name in ("stat", "status", "statm", "cmdline"):
+        (folder / name).write_bytes(Path(f"/proc/self/{name}").read_bytes())
+    (folder / "cgroup").write_text(cgroup)
+
+
 def test_containers_are_grouped(tmp_path: Path) -> None:
-    # A tree of files stands for /proc: one process in a container, one outside.
-    (tmp_path / "stat").write_text("btime 1700000000\n")
-    (tmp_path / "meminfo").write_bytes(Path("/proc/meminfo").read_bytes())
-    own = Path(f"/proc/{os.getpid()}")
-    for pid, cgroup in ((11, f"0::/docker/{ID}\n"), (12, "0::/\n")):
-        folder = tmp_path / str(pid)
-        folder.mkdir()
-        for name in ("stat", "status", "statm", "cmdline"):
-            (folder / name).write_bytes((own / name).read_bytes())
-        (folder / "cgroup").write_text(cgroup)
+    copy_of_this_process(tmp_path, 11, f"0::/docker/{ID}\n")
+    copy_of_this_process(tmp_path, 12, "0::/\n")
     (tmp_path / "13").mkdir()  # it exited between the listing and the look
     snapshot = procfs.take(tmp_path)
     assert sorted(p.pid for p in snapshot.processes) == [11, 12]
-    assert {id_: [p.pid for p in ps] for id_, ps in snapshot.by_container.items()} == {ID: [11]}
+    assert {p.pid: p.container_id for p in snapshot.processes} == {11: ID, 12: None}
+    # Without process 1 others may be hidden too.
+    assert snapshot.blind is not None
+    assert f"{tmp_path} does not show process 1" in snapshot.blind
+    assert procfs.take().blind is None
+
+
+def test_the_cgroup_is_told_by_its_inode(tmp_path: Path) -> None:
+    inside, root = tmp_path / "proc", tmp_path / "cgroup"
+    (root / "docker" / ID).mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    paths = {11: f"/docker/{ID}", 12: f"/docker/{OTHER}", 13: "/", 14: "/../outside"}
+    for pid, path in paths.items():
+        copy_of_this_process(inside, pid, f"0::{path}\n")
+    copy_of_this_process(inside, 15, f"4:memory:/docker/{ID}\n")
+    found = {p.pid: p.cgroup for p in procfs.take(inside, root).processes}
+    assert found == {
+        11: (root / "docker" / ID).stat().st_ino,
+        12: 0,
+        13: root.stat().st_ino,
+        14: 0,
+        15: 0,
+    }
+
+
+def test_the_first_thread_gone_and_another_lives() -> None:
+    program = (
+        "import ctypes, threading, time\n"
+        "held = bytearray(40 << 20)\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "print('ready', flush=True)\n"
+        "ctypes.CDLL(None).syscall(60, 0)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout
+            child.stdout.readline()
+            deadline = time.monotonic() + 30
+            while Path(f"/proc/{child.pid}/statm").read_text().split()[0] != "0":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            found = {p.pid: p for p in procfs.take().processes}[child.pid]
+        finally:
+            child.kill()
+    assert found.state == 32
+    assert found.rss > 40 << 10
+    assert found.vsz > found.rss
 
 
 @pytest.mark.parametrize(
@@ -162,16 +223,10 @@ def test_containers_are_grouped(tmp_path: Path) -> None:
 def test_kernel_workers_have_their_own_name(
     tmp_path: Path, name: str, flags: int, expected: str
 ) -> None:
-    (tmp_path / "stat").write_text("btime 1700000000\n")
-    (tmp_path / "meminfo").write_bytes(Path("/proc/meminfo").read_bytes())
-    own = Path(f"/proc/{os.getpid()}")
+    copy_of_this_process(tmp_path, 11, "0::/\n")
     folder = tmp_path / "11"
-    folder.mkdir()
-    for file in ("status", "statm"):
-        (folder / file).write_bytes((own / file).read_bytes())
     (folder / "cmdline").write_bytes(b"")
-    (folder / "cgroup").write_text("0::/\n")
-    fields = (own / "stat").read_text().rpartition(")")[2].split()
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
     fields[6] = str(flags)
     (folder / "stat").write_text(f"11 ({name}) {' '.join(fields)}\n")
     (found,) = procfs.take(tmp_path).processes

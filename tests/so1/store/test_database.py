@@ -90,8 +90,7 @@ def test_a_database_from_before_is_upgraded(path: Path) -> None:
         4,
         1,
         6,
-        None,
-        None,
+        *[None] * 5,
         -2,
     )
     assert rows(path, "SELECT count(*) FROM process_stats WHERE name = 'old'") == [(10,)]

@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Ticks whose rows tell whether all of them arrived."""
 
-from so1.store.database import Tick
 from so1.store.event import Event
+from so1.store.rows import (
+    ContainerProcessRow,
+    ContainerRow,
+    LimitRow,
+    MetricsRow,
+    ProcessRow,
+    StateRow,
+    Tick,
+)
 
 KEEP_MS = 1 << 60
 """Longer than anything is old."""
@@ -26,11 +34,13 @@ def tick(timestamp: int, processes: int = 50, name: str = "p", contained: int = 
     """A tick that says in its metrics row how many process rows it has."""
     return Tick(
         timestamp=timestamp,
-        metrics=(1000, 400, 600, 1, processes, 0, "procfs", 1.5),
-        container_stats=[("ab" * 32, "web", pid, name, 10, 1) for pid in range(contained)],
-        process_stats=[(pid, name, 10, 1) for pid in range(processes)],
-        container_totals=[("ab" * 32, "web", "alpine", "low", 1, 10, 1.0)],
-        process_states=[("sleeping", processes)],
-        memory_limits=[(1, name, 2**63 - 1, 4096, timestamp, 0)],
+        metrics=MetricsRow(1000, 400, 600, 1, processes, 0, "procfs", 1.5),
+        container_stats=[
+            ContainerProcessRow("ab" * 32, "web", pid, name, 10, 1) for pid in range(contained)
+        ],
+        process_stats=[ProcessRow(pid, name, 10, 1) for pid in range(processes)],
+        container_totals=[ContainerRow("ab" * 32, "web", "alpine", "low", 1, 10, 1.0)],
+        process_states=[StateRow("sleeping", processes)],
+        memory_limits=[LimitRow(1, name, 2**63 - 1, 4096, timestamp, 0)],
         events=[event(timestamp)],
     )

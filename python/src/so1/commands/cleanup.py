@@ -10,7 +10,7 @@ from so1.commands import settings, tables
 from so1.docker_engine import Engine, EngineError
 from so1.escape_controls import escape_controls
 from so1.governor import cleanup
-from so1.governor.policy import classify
+from so1.model import classify
 
 
 @click.command()

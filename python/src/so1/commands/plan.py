@@ -2,27 +2,23 @@
 """`so1 plan`."""
 
 import json
-import time
 from pathlib import Path
 
 import click
 import msgspec
 
-from so1 import tick
 from so1.commands import measure, settings, tables
 from so1.config import Config
 from so1.docker_engine import Engine, EngineError, UnreachableError
-from so1.governor.act import dated, objection
+from so1.governor.act import objection
 from so1.governor.policy import Plan, Verdict, plan
 
 
 def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
     """Plan as the daemon does; gives the plan, and what stands against a removal, by container."""
     engine = Engine(settled.docker)
-    snapshot, percent = measure.take(settled, over)
-    now = time.time()
-    usages = tick.usages(engine.running(), snapshot.by_container, percent)
-    planned = plan(dated(usages, engine), settled.governor, now)
+    sample = measure.take(settled, over, engine.completed(engine.running()))
+    planned = plan(sample.containers, settled.governor, sample.timestamp)
     against = {}
     for verdict in planned.removals:
         try:

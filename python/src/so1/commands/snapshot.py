@@ -9,33 +9,41 @@ import click
 import msgspec
 
 from so1.commands import measure, settings, tables
-from so1.commands.measure import Percent
+from so1.cpu_usage import CpuUsage
 from so1.escape_controls import escape_controls
-from so1.model import Process, Snapshot
-from so1.tick import SHORT_ID, state_name
+from so1.model import SHORT_ID, Process
+from so1.sample import Sample
+from so1.store.rows import state_name
 
-_PROCESS_KEYS: dict[str, Callable[[Process, Percent], object]] = {
+_PROCESS_KEYS: dict[str, Callable[[Process, CpuUsage], object]] = {
     "ram": lambda p, _: -p.rss,
-    "cpu": lambda p, percent: -percent(p),
+    "cpu": lambda p, cpu: -cpu.percent(p),
     "pid": lambda p, _: p.pid,
     "name": lambda p, _: p.name,
 }
 
 
-def _containers(snapshot: Snapshot, percent: Percent, sort: str) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = [
+def _containers(sample: Sample, sort: str) -> list[dict[str, object]]:
+    usages = [usage for usage in sample.everyone if usage.members]
+    if sort == "ram":
+        usages.sort(key=lambda u: -(u.ram if u.memory is None else u.memory))
+    elif sort == "cpu":
+        usages.sort(key=lambda u: -u.cpu)
+    else:
+        usages.sort(key=lambda u: u.container.id)
+    return [
         {
-            "container_id": id_,
-            "processes": len(processes),
-            "ram": sum(p.rss for p in processes),
-            "cpu": round(sum(map(percent, processes)), 1),
-            "first_process": min(processes, key=lambda p: p.start_ns).name,
+            "container_id": u.container.id,
+            "processes": u.processes,
+            "memory": u.memory,
+            "memory_limit": u.charged.memory_limit if u.charged else None,
+            "ram": u.ram,
+            "cpu": round(u.cpu, 1),
+            "pids": u.charged.pids if u.charged else None,
+            "first_process": min(u.members, key=lambda p: p.start_ns).name,
         }
-        for id_, processes in snapshot.by_container.items()
+        for u in usages
     ]
-    if sort in ("ram", "cpu"):
-        return sorted(rows, key=lambda row: -float(str(row[sort])))
-    return sorted(rows, key=lambda row: str(row["container_id"]))
 
 
 @click.command()
@@ -58,24 +66,28 @@ def command(
 ) -> None:
     """Show the processes or the containers that run now.
 
-    RAM is in KiB in JSON, CPU in percent of one CPU.
+    RAM and memory are in KiB in JSON, CPU in percent of one CPU. memory is what the kernel charges
+    a container, without file cache; null where its cgroup cannot be read.
 
     Exit codes: 0 shown, 1 no snapshot could be taken, 2 wrong usage.
     """
-    snapshot, percent = measure.take(settings.load_or_default(path), over)
+    sample = measure.take(settings.load_or_default(path), over)
+    snapshot, cpu = sample.snapshot, sample.cpu
     key = _PROCESS_KEYS[sort]
-    processes = sorted(snapshot.processes, key=lambda p: (key(p, percent), p.pid))
-    groups = _containers(snapshot, percent, sort)
+    processes = sorted(snapshot.processes, key=lambda p: (key(p, cpu), p.pid))
+    groups = _containers(sample, sort)
     total, found = len(processes), len(groups)
     if top:
         processes, groups = processes[:top], groups[:top]
-    inside = {p.key: id_ for id_, ps in snapshot.by_container.items() for p in ps}
+    inside = {p.key: u.container.id for u in sample.everyone for p in u.members}
     if as_json:
         body: dict[str, object] = {
             "source": snapshot.source,
             "total_ram": snapshot.total_ram,
             "free_ram": snapshot.free_ram,
             "used_ram": snapshot.used_ram,
+            "available_ram": snapshot.available_ram,
+            "blind": snapshot.blind,
             "process_count": total,
             "container_count": found,
         }
@@ -85,7 +97,7 @@ def command(
             body["processes"] = [
                 msgspec.to_builtins(p)
                 | {
-                    "cpu": round(percent(p), 1),
+                    "cpu": round(cpu.percent(p), 1),
                     "state": state_name(p.state),
                     "container_id": inside.get(p.key),
                 }
@@ -97,14 +109,17 @@ def command(
         f"{total} processes, {found} containers, {tables.mib(snapshot.used_ram)} of"
         f" {tables.mib(snapshot.total_ram)} used, source {snapshot.source}"
     )
+    if snapshot.blind:
+        click.echo(f"{snapshot.blind}.")
     if containers:
         tables.show(
             "",
-            ["CONTAINER", "PROCESSES", "RAM MiB", "CPU %", "FIRST PROCESS"],
+            ["CONTAINER", "PROCESSES", "MEMORY MiB", "RAM MiB", "CPU %", "FIRST PROCESS"],
             (
                 (
                     str(g["container_id"])[:SHORT_ID],
                     g["processes"],
+                    None if g["memory"] is None else int(str(g["memory"])) / 1024,
                     int(str(g["ram"])) / 1024,
                     g["cpu"],
                     escape_controls(str(g["first_process"])),
@@ -118,8 +133,16 @@ def command(
         ["PID", "USER ID", "STATE", "THREADS", "RAM MiB", "CPU %", "NAME", "CONTAINER"],
         (
             (
-                *(p.pid, p.uid, state_name(p.state), p.threads, p.rss / 1024, percent(p), p.name),
-                inside.get(p.key, "")[:SHORT_ID],
+                *(
+                    p.pid,
+                    p.uid,
+                    state_name(p.state),
+                    p.threads,
+                    p.rss / 1024,
+                    cpu.percent(p),
+                    p.name,
+                ),
+                *(p.name, inside.get(p.key, "")[:SHORT_ID]),
             )
             for p in processes
         ),

@@ -101,6 +101,7 @@ def _last(
         )
     if row["source"] == "procfs" and settled.snapshot.source == "auto":
         problems.append("the kernel modules are not in use, snapshots come from /proc")
+    problems += (row["troubles"] or "").splitlines()
     classes = connection.execute(
         "SELECT class, count(*) FROM container_totals WHERE timestamp = ? GROUP BY class",
         (row["timestamp"],),

@@ -17,52 +17,54 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from so1 import tick
 from so1.commands import measure, settings, tables
 from so1.config import Config
-from so1.cpu_usage import Interval
 from so1.docker_engine import Engine, EngineError
 from so1.escape_controls import escape_controls
-from so1.governor.policy import classify
-from so1.model import Container, ContainerUsage, Process, Snapshot
+from so1.model import ContainerUsage, Process
+from so1.sample import Sample, Sampler, Word
+from so1.store.rows import state_name
 
 _FIRST = 0.5
 """Seconds over which CPU is measured for the first frame."""
 _KEYS = {"r": "ram", "c": "cpu"}
 _WITHOUT_TERMINAL = 40
 """Lines of a frame that goes to a file or a pipe."""
+_UNKNOWN = "?"
+"""What stands for a figure that is not known."""
 _FRAME = 8
 """Lines of a frame that are not rows of a table."""
 
 
 class _View:
-    """Takes a snapshot for each frame, and lays it out."""
+    """Takes a sample for each frame, and lays it out."""
 
     def __init__(self, settled: Config, sort: str) -> None:
-        self._settled = settled
         self._engine = Engine(settled.docker)
-        self._interval = Interval()
+        self._sampler = Sampler(settled.snapshot)
         self.sort = sort
-        self._snapshot: Snapshot
-        self._listed: list[Container] = []
+        self._sample: Sample
         self._trouble = ""
 
     def refresh(self) -> None:
-        self._snapshot = measure.one(self._settled)
-        self._interval.advance(self._snapshot)
         try:
-            self._listed, self._trouble = self._engine.running(), ""
+            listed = self._engine.completed(self._engine.running())
+            word, self._trouble = Word(tuple(listed), time.monotonic()), ""
         except EngineError as error:
-            self._listed, self._trouble = [], f"containers have no names: {error}"
+            word, self._trouble = Word(), f"containers have no names: {error}"
+        self._sample = measure.one(self._sampler, word)
+        if blind := self._sample.gaps.get("blind"):
+            self._trouble = blind
 
     def frame(self, height: int) -> Group:
-        snapshot, percent = self._snapshot, self._interval.percent
-        known = self._listed + tick.unknown(snapshot.by_container, self._listed)
-        usages = tick.usages(known, snapshot.by_container, percent)
-        usages.sort(key=lambda u: (-(u.ram if self.sort == "ram" else u.cpu), u.container.id))
+        sample, snapshot = self._sample, self._sample.snapshot
+        by_ram = self.sort == "ram"
+        usages = sorted(
+            sample.everyone, key=lambda u: (-(_size(u) if by_ram else u.cpu), u.container.id)
+        )
         processes = sorted(
             snapshot.processes,
-            key=lambda p: (-(p.rss if self.sort == "ram" else percent(p)), p.pid),
+            key=lambda p: (-(p.rss if by_ram else sample.cpu.percent(p)), p.pid),
         )
         room = max(2, height - _FRAME)
         shown = usages[: max(1, room // 3)]
@@ -77,38 +79,54 @@ class _View:
             Text(head, style="bold", no_wrap=True, overflow="ellipsis"),
             _containers(shown),
             Text(""),
-            self._processes(rest, {c.id: c.name for c in known}),
+            self._processes(rest),
             Text(escape_controls(foot), style="dim", no_wrap=True, overflow="ellipsis"),
         )
 
-    def _processes(self, processes: list[Process], names: dict[str, str]) -> Table:
-        inside = {p.key: id_ for id_, ps in self._snapshot.by_container.items() for p in ps}
+    def _processes(self, processes: list[Process]) -> Table:
+        sample = self._sample
+        inside = {p.key: u.container.name for u in sample.everyone for p in u.members}
         table = _table("PID", "STATE", "THREADS", "RAM MiB", "CPU %", "NAME", "CONTAINER")
         for p in processes:
             _add(
                 table,
-                *(str(p.pid), tick.state_name(p.state), str(p.threads), f"{p.rss / 1024:.1f}"),
-                *(f"{self._interval.percent(p):.1f}", p.name, names.get(inside.get(p.key, ""), "")),
+                *(str(p.pid), state_name(p.state), str(p.threads), f"{p.rss / 1024:.1f}"),
+                *(f"{sample.cpu.percent(p):.1f}", p.name, inside.get(p.key, "")),
             )
         return table
 
 
+def _size(usage: ContainerUsage) -> int:
+    """Sort a container by what it is charged, or else by what its processes hold."""
+    return usage.ram if usage.memory is None else usage.memory
+
+
 def _containers(usages: list[ContainerUsage]) -> Table:
-    table = _table("CONTAINER", "CLASS", "PROCESSES", "RAM MiB", "CPU %", "IMAGE")
+    table = _table(
+        *("CONTAINER", "CLASS", "PROCESSES", "MEMORY MiB", "LIMIT MiB", "RAM MiB", "CPU %"),
+        *("HEALTH", "IMAGE"),
+    )
     for usage in usages:
-        container = usage.container
+        container, charged = usage.container, usage.charged
+        seen = bool(usage.processes)
         _add(
             table,
-            *(container.name, classify(container) if container.managed else "unmanaged"),
-            *(str(usage.processes), f"{usage.ram / 1024:.1f}", f"{usage.cpu:.1f}", container.image),
+            *(container.name, container.class_, str(usage.processes) if seen else _UNKNOWN),
+            *(_mib(usage.memory), _mib(charged.memory_limit if charged else None, none="")),
+            *(_mib(usage.ram if seen else None), f"{usage.cpu:.1f}"),
+            *("looping" if container.looping else container.health or "", container.image),
         )
     return table
+
+
+def _mib(kib: int | None, none: str = _UNKNOWN) -> str:
+    return none if kib is None else f"{kib / 1024:.1f}"
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, expand=True)
     for name in columns:
-        right = name in ("PID", "THREADS", "PROCESSES", "RAM MiB", "CPU %")
+        right = name in ("PID", "THREADS", "PROCESSES") or name.endswith((" MiB", " %"))
         table.add_column(
             name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
         )
@@ -173,8 +191,10 @@ def _watch(view: _View, console: Console, every: float) -> None:
 def command(path: Path, sort: str, every: float, *, once: bool) -> None:
     """Show the containers and processes that use the most, live; q ends it.
 
-    RAM in MiB, CPU in percent of one CPU. Where Docker may not be asked, containers have their id
-    for a name.
+    MEMORY is what the kernel charges a container, without file cache, as docker stats has it; RAM
+    is the sum of its processes, where shared pages count for each. CPU is percent of one CPU. A
+    question mark stands for what is not known. Where Docker may not be asked, containers have their
+    id for a name.
 
     Exit codes: 0 ended by q or Ctrl-C, 1 no snapshot could be taken, 2 wrong usage.
     """

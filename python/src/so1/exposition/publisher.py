@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Renders each round once; a scrape gets what was rendered, however often it comes."""
+"""Renders each sample once; a scrape gets what was rendered, however often it comes."""
 
 import gzip
 from collections.abc import Iterable
@@ -10,8 +10,9 @@ from prometheus_client.registry import Collector
 from so1.config import Metrics
 from so1.exposition.error import ServerError
 from so1.exposition.families import Families
-from so1.exposition.round import Round
+from so1.exposition.own import Own
 from so1.exposition.server import Page, Server, check
+from so1.sample import Sample
 
 
 class _Collected(Collector):
@@ -65,10 +66,10 @@ class Publisher:
     def _serve(self, settings: Metrics) -> Server:
         return Server(settings, lambda: self._page)
 
-    def publish(self, told: Round) -> None:
-        """Make this round what is served."""
+    def publish(self, sample: Sample, own: Own) -> None:
+        """Make this sample what is served."""
         if self._server:
-            self._page = render(self._families.collect(told))
+            self._page = render(self._families.collect(sample, own))
 
     def close(self) -> None:
         """Stop serving."""

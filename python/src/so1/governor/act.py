@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from so1.config import Policy
 from so1.docker_engine import Engine, EngineError, Inspected, NotFoundError, UnreachableError
 from so1.governor import recreate
-from so1.governor.policy import Plan, Verdict, classify, is_young, plan
-from so1.model import MANAGED, Container, ContainerUsage
+from so1.governor.policy import Plan, Verdict, is_young, plan
+from so1.model import MANAGED, Container, ContainerUsage, classify
 from so1.store.event import Event, Outcome
 
 Tell = Callable[[Event], None]
@@ -72,12 +72,8 @@ class Governor:
         self._memory = Memory()
 
     def running(self) -> list[Container]:
-        """List the running containers; raises EngineError."""
-        return self._engine.running()
-
-    def classify(self, container: Container) -> str:
-        """Tell 'low' or 'high'."""
-        return classify(container)
+        """List the running containers, each with its first process; raises EngineError."""
+        return self._engine.completed(self._engine.running())
 
     def govern(
         self, usages: list[ContainerUsage], now: float, tell: Tell = lambda _: None

@@ -19,12 +19,11 @@ from typing import Literal
 import msgspec
 
 from so1.config import Policy
-from so1.model import CLASS, Container, ContainerClass, ContainerUsage
+from so1.model import Container, ContainerClass, ContainerUsage, classify
 
 Rule = Literal[
     "not-managed", "within-limits", "grace-period", "excess-low", "excess-high", "emergency"
 ]
-_CLASSES: dict[str, ContainerClass] = {"low": "low", "high": "high"}
 _EXCESS: dict[ContainerClass, Rule] = {"low": "excess-low", "high": "excess-high"}
 
 
@@ -54,14 +53,6 @@ class Plan(msgspec.Struct, frozen=True):
     def removals(self) -> list[Verdict]:
         """The containers to remove, in the order in which they go."""
         return [verdict for verdict in self.verdicts if not verdict.keep]
-
-
-def classify(container: Container) -> ContainerClass:
-    """Tell a container's class: its label, or else its image, of which only alpine is low."""
-    if labelled := _CLASSES.get(container.labels.get(CLASS, "")):
-        return labelled
-    repository = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return "low" if repository == "alpine" else "high"
 
 
 def plan(

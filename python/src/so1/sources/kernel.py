@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Snapshots from the kernel modules: one read and one decode for each of the two files."""
+"""Snapshots from the kernel modules: one read and one decode of a file."""
 
 import os
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import msgspec
+import psutil
+from msgspec.structs import replace
 
-from so1.model import Process, Snapshot
+from so1.model import KiB, Number, Process, Snapshot
 from so1.sources.error import SourceError
 
 
 class _SysInfo(msgspec.Struct, frozen=True):
-    total_ram: int
-    free_ram: int
-    used_ram: int
+    total_ram: KiB
+    free_ram: KiB
+    used_ram: KiB
     processes: list[Process]
+    available_ram: KiB | None = None
+    taken_ns: Number | None = None
 
 
 _sysinfo = msgspec.json.Decoder(_SysInfo)
@@ -54,27 +57,31 @@ def _read(path: Path) -> bytes:
 
 
 def take(suffix: str, proc: Path = Path("/proc")) -> Snapshot:
-    """Read both files.
+    """Read the processes, and which containers they are in.
 
-    Raises SourceError where one is missing, unreadable or not what the modules write.
+    Modules of before tell the latter in a file of its own. Raises SourceError where one is missing,
+    unreadable or not what the modules write.
     """
     host_path, containers_path = _paths(suffix, proc)
-    taken_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    began_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     try:
         host = _sysinfo.decode(_read(host_path))
-        contained = _continfo.decode(_read(containers_path))
+        processes = host.processes
+        if host.taken_ns is None:
+            contained = _continfo.decode(_read(containers_path))
+            inside = {p.key: p.container_id for p in contained if p.container_id}
+            processes = [
+                replace(p, container_id=inside[p.key]) if p.key in inside else p for p in processes
+            ]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SourceError(f"{proc} holds a document that is not SO1's: {error}") from error
-    by_container: dict[str, list[Process]] = defaultdict(list)
-    for process in contained:
-        if process.container_id:
-            by_container[process.container_id].append(process)
+    available = host.available_ram
     return Snapshot(
         source="module",
-        taken_ns=taken_ns,
+        taken_ns=began_ns if host.taken_ns is None else host.taken_ns,
         total_ram=host.total_ram,
         free_ram=host.free_ram,
         used_ram=host.used_ram,
-        processes=host.processes,
-        by_container=dict(by_container),
+        available_ram=psutil.virtual_memory().available // 1024 if available is None else available,
+        processes=processes,
     )

@@ -18,16 +18,9 @@ from so1.clock import boottime
 from so1.escape_controls import escape_controls
 from so1.store.event import Event
 from so1.store.readers import Readers
+from so1.store.rows import COLUMNS, Tick
 
-_TABLES = (
-    "metrics",
-    "container_stats",
-    "process_stats",
-    "container_totals",
-    "process_states",
-    "memory_limits",
-    "events",
-)
+_TABLES = tuple(COLUMNS)
 _PRUNE_ROWS = 5_000
 """Rows after which pruning rests until the next tick, so that it never delays it."""
 _PRUNE_TICKS = 500
@@ -55,41 +48,15 @@ class DatabaseError(sqlite3.OperationalError):
     """The database cannot be used; the message says what to do."""
 
 
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """What one tick writes; each row is the table's columns after the timestamp, in order."""
-
-    timestamp: int
-    metrics: tuple[object, ...]
-    container_stats: Sequence[tuple[object, ...]] = ()
-    process_stats: Sequence[tuple[object, ...]] = ()
-    container_totals: Sequence[tuple[object, ...]] = ()
-    process_states: Sequence[tuple[object, ...]] = ()
-    memory_limits: Sequence[tuple[object, ...]] = ()
-    events: Sequence[Event] = ()
-
-
-_COLUMNS = {
-    "metrics": "total_ram, free_ram, used_ram, container_count, process_count, deleted_count,"
-    " source, cpu_usage",
-    "container_stats": "container_id, container_name, pid, process_name, ram_usage, cpu_usage",
-    "process_stats": "pid, name, ram_usage, cpu_usage",
-    "container_totals": "container_id, container_name, image, class, process_count, ram_usage,"
-    " cpu_usage",
-    "process_states": "state, process_count",
-    "memory_limits": "pid, process_name, limit_bytes, size_bytes, set_at, set_by",
-    "events": "kind, outcome, container_id, container_name, image, class, ram_usage, cpu_usage,"
-    " rule, detail, recreate",
-}
-
-
 _ROWS = [table for table in _TABLES if table not in ("metrics", "events")]
 """Those of which a tick has any number of rows, in its field of the same name."""
 
 
 def _insert(table: str) -> str:
-    columns = _COLUMNS[table] if table in _ROWS else f"watched_ms, {_COLUMNS[table]}"
-    marks = ", ?" * (columns.count(",") + 1)
-    return f"INSERT INTO {table} (timestamp, {columns}) VALUES (?{marks})"  # noqa: S608 - constants
+    own = ["timestamp"] if table in _ROWS else ["timestamp", "watched_ms"]
+    columns = own + [name.rstrip("_") for name in COLUMNS[table]]
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - constants
 
 
 _INSERT = {table: _insert(table) for table in _TABLES}
@@ -105,11 +72,9 @@ _EVENT_BYTES = "200 + " + " + ".join(
 """Of an event: about what it takes in the file, with its other columns and its index."""
 
 
-def _event_row(e: Event, watched_ms: int) -> tuple[object, ...]:
-    return (
-        *(e.timestamp, watched_ms, e.kind, e.outcome, e.container_id, e.container_name, e.image),
-        *(e.class_, e.ram_usage, e.cpu_usage, e.rule, e.detail, e.recreate),
-    )
+def _event_row(event: Event, watched_ms: int) -> tuple[object, ...]:
+    timestamp, *rest = msgspec.structs.astuple(event)
+    return (timestamp, watched_ms, *rest)
 
 
 def _migrations() -> list[tuple[int, str]]:

@@ -16,6 +16,9 @@ Kind = Literal[
     "daemon",
     "metrics",
     "limits",
+    "blind",
+    "cgroups",
+    "container",
 ]
 Outcome = Literal["done", "planned", "refused", "failed"]
 

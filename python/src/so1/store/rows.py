@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT
+"""From a sample to the rows of one tick; nothing here reads the host or writes to it.
+
+Each table's row is a type whose fields are its columns, in order and by name (`class_` is the
+column class); only the timestamp, which comes first in every table, is left to the tick.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+import msgspec
+
+from so1.cpu_usage import CpuUsage
+from so1.model import ContainerUsage, MemoryLimit, Process
+from so1.sample import Sample
+from so1.store.event import Event
+
+STATES = {
+    0: "running",
+    1: "sleeping",
+    2: "disk-sleep",
+    4: "stopped",
+    8: "traced",
+    16: "dead",
+    32: "zombie",
+    64: "parked",
+    1026: "idle",
+}
+OTHER = "(other)"
+"""Who the rest is counted for, where not all processes have a row."""
+
+_INTEGER_MAX = (1 << 63) - 1
+"""The largest number that SQLite stores."""
+_rss = attrgetter("rss")
+_state = attrgetter("state")
+
+
+class MetricsRow(NamedTuple):
+    """A tick: RAM in KiB, CPU in percent of all CPUs, docker_age in seconds.
+
+    troubles has a line for each thing that did not work; None where all did.
+    """
+
+    total_ram: int
+    free_ram: int
+    used_ram: int
+    container_count: int
+    process_count: int
+    deleted_count: int
+    source: str
+    cpu_usage: float
+    available_ram: int | None = None
+    docker_age: float | None = None
+    troubles: str | None = None
+
+
+class ContainerProcessRow(NamedTuple):
+    """A container's process; pid 0 is all of its others."""
+
+    container_id: str
+    container_name: str
+    pid: int
+    process_name: str
+    ram_usage: int
+    cpu_usage: int
+
+
+class ProcessRow(NamedTuple):
+    """A process; pid 0 is all others."""
+
+    pid: int
+    name: str
+    ram_usage: int
+    cpu_usage: int
+
+
+class ContainerRow(NamedTuple):
+    """A container; what was not seen or not measured is None."""
+
+    container_id: str
+    container_name: str
+    image: str
+    class_: str
+    process_count: int | None
+    ram_usage: int | None
+    cpu_usage: float | None
+    memory: int | None = None
+    memory_limit: int | None = None
+    oom_kills: int | None = None
+    cpu_throttled: float | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    pids: int | None = None
+    cpu_pressure: float | None = None
+    memory_pressure: float | None = None
+    io_pressure: float | None = None
+    restarts: int | None = None
+    health: str | None = None
+
+
+class StateRow(NamedTuple):
+    """How many processes are in a state."""
+
+    state: str
+    process_count: int
+
+
+class LimitRow(NamedTuple):
+    """A limited process; sizes in bytes."""
+
+    pid: int
+    process_name: str
+    limit_bytes: int
+    size_bytes: int
+    set_at: int
+    set_by: int
+
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "metrics": MetricsRow._fields,
+    "container_stats": ContainerProcessRow._fields,
+    "process_stats": ProcessRow._fields,
+    "container_totals": ContainerRow._fields,
+    "process_states": StateRow._fields,
+    "memory_limits": LimitRow._fields,
+    "events": Event.__struct_fields__[1:],
+}
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tick writes; timestamp is Unix epoch milliseconds."""
+
+    timestamp: int
+    metrics: MetricsRow
+    container_stats: Sequence[ContainerProcessRow] = ()
+    process_stats: Sequence[ProcessRow] = ()
+    container_totals: Sequence[ContainerRow] = ()
+    process_states: Sequence[StateRow] = ()
+    memory_limits: Sequence[LimitRow] = ()
+    events: Sequence[Event] = ()
+
+
+def state_name(state: int) -> str:
+    """Name the kernel's number; of several bits the lowest decides (258 is a disk sleep)."""
+    return STATES.get(state) or STATES.get(state & -state, "sleeping")
+
+
+def states(processes: Iterable[Process]) -> Counter[str]:
+    """Count processes by the name of their state."""
+    result: Counter[str] = Counter()
+    for state, count in Counter(map(_state, processes)).items():
+        result[state_name(state)] += count
+    return result
+
+
+def build(
+    sample: Sample, *, top: int, removed: int, troubles: Sequence[str], events: Sequence[Event]
+) -> Tick:
+    """Lay out a tick's rows.
+
+    top is how many processes to keep by RAM, how many by CPU, and how many limits; 0 for all.
+    removed is how many containers were since the tick before; troubles are sentences.
+    """
+    snapshot = sample.snapshot
+    containers = sample.everyone
+    return Tick(
+        timestamp=round(sample.timestamp * 1000),
+        metrics=MetricsRow(
+            total_ram=snapshot.total_ram,
+            free_ram=snapshot.free_ram,
+            used_ram=snapshot.used_ram,
+            container_count=len(containers),
+            process_count=len(snapshot.processes),
+            deleted_count=removed,
+            source=snapshot.source,
+            cpu_usage=sample.host_cpu,
+            available_ram=snapshot.available_ram,
+            docker_age=sample.docker_age,
+            troubles="\n".join(troubles) or None,
+        ),
+        container_stats=_container_processes(containers, sample.cpu, top),
+        process_stats=_processes(snapshot.processes, sample.cpu, top),
+        container_totals=[_container(usage) for usage in containers],
+        process_states=[StateRow(*row) for row in sorted(states(snapshot.processes).items())],
+        memory_limits=_limits(sample.limits, top),
+        events=events,
+    )
+
+
+def _container(usage: ContainerUsage) -> ContainerRow:
+    charged, spent, container = usage.charged, usage.spent, usage.container
+    known = bool(usage.processes)
+    return ContainerRow(
+        container_id=container.id,
+        container_name=container.name,
+        image=container.image,
+        class_=container.class_,
+        process_count=usage.processes if known else None,
+        ram_usage=min(usage.ram, _INTEGER_MAX) if known else None,
+        cpu_usage=usage.cpu if known or spent.cpu is not None else None,
+        memory=usage.memory,
+        memory_limit=charged.memory_limit if charged else None,
+        oom_kills=spent.oom_kills,
+        cpu_throttled=spent.throttled,
+        read_bytes=spent.read_bytes,
+        written_bytes=spent.written_bytes,
+        pids=charged.pids if charged else None,
+        cpu_pressure=spent.cpu_pressure,
+        memory_pressure=spent.memory_pressure,
+        io_pressure=spent.io_pressure,
+        restarts=container.restarts,
+        health=container.health,
+    )
+
+
+def _largest_and_busiest(
+    processes: Sequence[Process], busy: Sequence[Process], cpu: CpuUsage, top: int
+) -> list[Process]:
+    """Keep the `top` largest and the `top` busiest, in the order of their pids."""
+    largest = heapq.nlargest(top, processes, key=_rss)
+    busiest = heapq.nlargest(top, busy, key=cpu.of)
+    chosen = {p.key: p for p in (*largest, *busiest)}
+    return [chosen[key] for key in sorted(chosen)]
+
+
+def _processes(processes: Sequence[Process], cpu: CpuUsage, top: int) -> list[ProcessRow]:
+    kept = processes
+    if top and len(processes) > top:
+        kept = _largest_and_busiest(processes, cpu.busy, cpu, top)
+    rows = [ProcessRow(p.pid, p.name, p.rss, round(cpu.percent(p))) for p in kept]
+    if len(kept) < len(processes):
+        # The sums over the table stay those of the host.
+        ram = sum(map(_rss, processes)) - sum(map(_rss, kept))
+        used = sum(cpu.used_ns.values()) - sum(map(cpu.of, kept))
+        rows.append(ProcessRow(0, OTHER, min(ram, _INTEGER_MAX), round(cpu.share(used))))
+    return rows
+
+
+def _container_processes(
+    containers: Sequence[ContainerUsage], cpu: CpuUsage, top: int
+) -> list[ContainerProcessRow]:
+    """Lay out the processes of all containers; what is left of each is one more row."""
+    inside = [p for usage in containers for p in usage.members]
+    kept = inside
+    if top and len(inside) > top:
+        kept = _largest_and_busiest(inside, [p for p in inside if cpu.of(p)], cpu, top)
+    rows = []
+    chosen = {p.key for p in kept}
+    for usage in containers:
+        id_, name = usage.container.id, usage.container.name
+        ram = used = others = 0
+        for p in usage.members:
+            if p.key in chosen:
+                rows.append(
+                    ContainerProcessRow(id_, name, p.pid, p.name, p.rss, round(cpu.percent(p)))
+                )
+            else:
+                others += 1
+                ram += p.rss
+                used += cpu.of(p)
+        if others:
+            ram = min(ram, _INTEGER_MAX)
+            rows.append(ContainerProcessRow(id_, name, 0, OTHER, ram, round(cpu.share(used))))
+    return rows
+
+
+def _limits(limits: Sequence[MemoryLimit], top: int) -> list[LimitRow]:
+    """Lay out the limits, the one that is nearest to being reached first."""
+    kept = heapq.nlargest(top or len(limits), limits, key=lambda one: one.size / one.limit)
+    return [
+        LimitRow(
+            pid=one.pid,
+            process_name=one.name,
+            limit_bytes=min(one.limit, _INTEGER_MAX),
+            size_bytes=one.size,
+            set_at=one.set_at,
+            set_by=one.set_by,
+        )
+        for one in kept
+    ]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What sets the controller up, lints and proves."""
