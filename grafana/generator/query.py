@@ -58,6 +58,8 @@ keeps SQLite from sorting the whole range: from the newest row on, the first is 
 """
 
 _START = "timestamp / $__interval_ms * $__interval_ms / 1000"
+AVAILABLE = "COALESCE(available_ram, free_ram)"
+"""RAM that programs can get; ticks from before it was measured know what is free."""
 PART = "'' AS part"
 """A column that is the same in every row; see `panel.PARTED`."""
 
