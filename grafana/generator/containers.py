@@ -178,13 +178,11 @@ def _per_container(column: str) -> str:
     busiest = {MEMORY: "used_ram", "cpu_usage": "cpu_usage"}[column]
     return largest(
         f"""
-        SELECT time, container_id AS id, {_short("container_name")} AS name, class,
-               {column} AS value
-        FROM tick JOIN container_totals USING (timestamp)
+        SELECT time, container_id AS key, {_short("container_name")} AS name,
+               'others, ' || class AS rest, {column} AS value
+        FROM tick CROSS JOIN container_totals USING (timestamp)
         """,  # noqa: S608 - constants
-        "'others, ' || class",
         busiest,
-        "id",
     )
 
 

@@ -196,11 +196,10 @@ def _by_process(column: str) -> str:
     busiest = {"ram_usage": "used_ram", "cpu_usage": "cpu_usage"}[column]
     return largest(
         f"""
-        SELECT time, name, SUM({column}) AS value
-        FROM tick JOIN process_stats USING (timestamp)
-        GROUP BY tick.timestamp, name
+        SELECT time, name AS key, name, 'others' AS rest, SUM({column}) AS value
+        FROM tick CROSS JOIN process_stats USING (timestamp)
+        GROUP BY time, name
         """,  # noqa: S608 - constants
-        "'others'",
         busiest,
     )
 
