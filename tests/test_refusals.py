@@ -29,7 +29,7 @@ REFUSED: dict[str, Sentences] = {
         "kernel_modules_suffix": [(SUFFIX, ["", "a/b", "a b", "ñ", "x" * 33, "x\n"])],
         "kernel_modules_group": [(GROUP, ["", "1st", "So1", "a b", "-a", "a:b", "g" * 33, "a\n"])],
         "kernel_modules_memlimit_max_entries": [
-            ("must be from 1 to 4194304; it is {}.", [0, -1, 4_194_305]),
+            ("must be from 1 to 32768; it is {}.", [0, -1, 32_769]),
         ],
     },
     "so1_daemon": {
