@@ -90,7 +90,7 @@ TAKEN: dict[str, dict[str, list[Any]]] = {
     "kernel_modules": {
         "kernel_modules_suffix": ["202300539", "x" * 32, "a_B-1"],
         "kernel_modules_group": ["so1", "_a-b_9", "g" * 31, "machine$"],
-        "kernel_modules_memlimit_max_entries": [1, 4_194_304, "7"],
+        "kernel_modules_memlimit_max_entries": [1, 32_768, "7"],
     },
     "so1_daemon": {
         "so1_daemon_suffix": ["202300539", "x" * 32, "a_B-1"],
