@@ -95,4 +95,10 @@ def fill(
                 " 'Removed as the largest of its class.', 'docker run alpine')",
                 (now, "0" * 64, f"so1-{number}"),
             )
+        if number % 50 == 26:
+            connection.execute(
+                "INSERT INTO events (timestamp, kind, outcome, detail)"
+                " VALUES (?, 'docker', 'failed', 'Docker does not answer.')",
+                (now,),
+            )
     connection.commit()

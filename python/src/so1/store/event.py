@@ -9,6 +9,8 @@ Kind = Literal[
     "remove",
     "docker",
     "database",
+    "reader",
+    "clock",
     "source",
     "config",
     "daemon",
