@@ -12,7 +12,8 @@ echo "lint: mypy"
 mypy --no-error-summary --strict library/*.py
 mypy --no-error-summary --strict kernel/tests/*.py kernel/memlimit/tests/*.py
 (cd benchmarks/host && MYPYPATH=guest mypy --no-error-summary --strict --explicit-package-bases ./*.py guest/*.py)
-MYPYPATH=. mypy --no-error-summary --strict --explicit-package-bases scripts lab/*.py molecule/default/files/*.py
+MYPYPATH=. mypy --no-error-summary --strict --explicit-package-bases scripts lab/*.py molecule/default/files/*.py \
+    roles/*/files/*.py
 MYPYPATH=.:python/src:grafana:library mypy --config-file python/pyproject.toml --no-error-summary \
     --explicit-package-bases -p tests -p benchmarks.fleet -p benchmarks.dashboards -p generator
 echo "lint: shellcheck"

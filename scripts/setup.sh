@@ -12,7 +12,7 @@ tests=(
     make gcc libc6-dev sparse shellcheck git perl xz-utils
     linux-headers-cloud-amd64 linux-headers-6.12-cloud-amd64
     busybox-static cpio zstd openssl iproute2
-    bc bison flex libelf-dev libssl-dev
+    bc bison flex libelf-dev libssl-dev python3-apt
 )
 
 # What the benchmark needs besides: to build its programs for the machine that is measured.
@@ -69,7 +69,7 @@ venv() {
 # Servers that tests start themselves: unpacked, not installed, or they would run as services from then on.
 binaries() {
     local package at=$cache/binaries
-    for package in prometheus victoria-metrics prometheus-node-exporter prometheus-process-exporter; do
+    for package in prometheus victoria-metrics prometheus-node-exporter prometheus-process-exporter dkms; do
         [ -e "$at/$package" ] && continue
         echo "setup: unpacking $package"
         mkdir -p "$at"

@@ -19,6 +19,8 @@ def play(
     tasks: list[dict[str, Any]],
     monitored: dict[str, Any],
     files: list[str] | None = None,
+    options: tuple[str, ...] = (),
+    environment: dict[str, str] | None = None,
     **variables: Any,
 ) -> Done:
     """Run tasks as the host `observer`, with the playbook in `folder`."""
@@ -34,9 +36,10 @@ def play(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
             *("-i", folder / "hosts.yml", "-e", json.dumps(variables)),
+            *options,
             folder / "playbook.yml",
         ],
-        env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")},
+        env={**(environment or os.environ), "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")},
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,10 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Loads the named modules; one that is loaded but is not the build on disk, or has other parameters than
-# /etc/modprobe.d/so1.conf, is given these where it takes them, and else loaded anew. Prints «changed» where something
-# was (--check: would be) done.
+# Loads modules; one that is loaded but is not the build on disk, or has other parameters than /etc/modprobe.d/so1.conf,
+# is given these where it takes them, and else loaded anew. Where the new build cannot be loaded, the one before comes
+# back. Then versions that no kernel uses any more go. Prints «changed» where something was (--check: would be) done.
+#
+# usage: load.sh [--check] NAME/VERSION=MODULE[,MODULE]...
 set -eu
 
+tree=/var/lib/dkms
 check=
 if [ "$1" = --check ]; then
     check=1
@@ -33,11 +36,49 @@ is_current() {
     is_this_build "$1" && other_parameters "$1" "$2"
 }
 
-for module in "$@"; do
-    is_current "$module" false && continue
-    echo "changed: $module"
-    [ -z "$check" ] || continue
-    is_current "$module" write && continue
-    [ ! -d "/sys/module/$module" ] || rmmod "$module"
-    modprobe "$module"
+# A build of another version is still there, installed or not.
+go_back() {
+    for build in "$tree/${1%%/*}"/*/"$(uname -r)/$(uname -m)"; do
+        version=${build#"$tree/${1%%/*}/"} version=${version%%/*}
+        if [ ! -d "$build/module" ] || [ "$version" = "${1#*/}" ]; then continue; fi
+        dkms install --force "${1%%/*}/$version" -k "$(uname -r)" >&2
+        modprobe "$2"
+        return
+    done
+}
+
+for entry in "$@"; do
+    package=${entry%%=*}
+    for module in $(echo "${entry#*=}" | tr ',' ' '); do
+        is_current "$module" false && continue
+        if [ -e "/sys/module/$module/initstate" ] && [ ! -e "/sys/module/$module/parameters/gid" ]; then
+            echo "the module $module that is loaded is not SO1's, and is left alone" >&2
+            exit 1
+        fi
+        echo "changed: $module"
+        [ -z "$check" ] || continue
+        is_current "$module" write && continue
+        [ ! -d "/sys/module/$module" ] || rmmod "$module"
+        modprobe "$module" || {
+            go_back "$package" "$module"
+            echo "the new $module cannot be loaded; the one before was, if there was one (dmesg says why)" >&2
+            exit 1
+        }
+    done
+done
+[ -z "$check" ] || exit 0
+
+# What a kernel has installed is kept, though it be old: nothing newer can be built there.
+for entry in "$@"; do
+    package=${entry%%=*} name=${entry%%/*}
+    for source in "$tree/$name"/*/source /usr/src/"$name"-*/dkms.conf; do
+        case $source in
+        /usr/src/*) version=${source#"/usr/src/$name-"} version=${version%/dkms.conf} ;;
+        *) version=${source#"$tree/$name/"} version=${version%/source} ;;
+        esac
+        if [ "$version" = '*' ] || [ "$version" = "${package#*/}" ]; then continue; fi
+        [ -z "$(find "$tree/$name" -maxdepth 1 -lname "$version/*" 2>/dev/null)" ] || continue
+        echo "changed: $name/$version is gone"
+        rm -rf "${tree:?}/$name/$version" "/usr/src/$name-$version"
+    done
 done

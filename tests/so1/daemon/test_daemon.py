@@ -21,6 +21,7 @@ from so1.config import Config
 from so1.daemon.daemon import Daemon
 from so1.daemon.systemd import Notifier
 from so1.docker_engine import Happened
+from so1.exposition.error import ServerError
 from so1.exposition.own import Own
 from so1.model import Container, ContainerUsage
 from so1.sample import Sample
@@ -101,6 +102,14 @@ class Served:
 
     def close(self) -> None:
         pass
+
+
+class Unserved(Served):
+    """An exposition that has no address."""
+
+    def configure(self, settings: config.Metrics) -> None:
+        if settings.enabled:
+            raise ServerError(f"There is no {settings.address}.")
 
 
 class Setup:
@@ -494,6 +503,27 @@ def test_systemd_is_told(setup: Setup, tmp_path: Path) -> None:
     assert told.count(b"READY=1") == 1
     assert told.count(b"WATCHDOG=1") >= 3
     assert any(message.startswith(b"STATUS=2 processes, 1 containers (module)") for message in told)
+
+
+def test_metrics_that_are_switched_off_are_not_said_to_be_served(setup: Setup) -> None:
+    def metrics(address: str, *, enabled: bool = True) -> Config:
+        settings = config.Metrics(enabled=enabled, address=address)
+        return msgspec.structs.replace(setup.config, metrics=settings)
+
+    setup.config = metrics("first")
+    setup.reloaded = [metrics("second"), metrics("second", enabled=False)]
+    daemon = setup.daemon()
+    daemon.watcher._publisher = Unserved()
+    for reloads in (False, True, True):
+        if reloads:
+            daemon.read_again()
+        setup.tick(daemon)
+        setup.tick(daemon)
+    assert setup.details("metrics") == [
+        ("failed", "There is no first."),
+        ("failed", "There is no second."),
+        ("done", "The metrics are switched off."),
+    ]
 
 
 def test_late_ticks_are_left_out(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:

@@ -291,14 +291,8 @@ class Database:
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        migrations = _migrations()
-        newest = migrations[-1][0]
-        if version > newest:
-            raise DatabaseError(
-                f"{self.path} was written by a newer so1 (schema {version}, this one knows"
-                f" {newest}); upgrade so1 or move the file aside"
-            )
-        for number, script in migrations:
+        _assert_known(self.path, version)
+        for number, script in _migrations():
             if number > version:
                 whole = f"{script}\nPRAGMA user_version = {number};"
                 with self._transaction(whole, connection):
@@ -327,26 +321,25 @@ class Database:
 
         Raises sqlite3.Error where they cannot be written.
         """
-        connection = self._connected()
-        with self._transaction("", connection):
+        with self.writing() as connection:
             self._insert_events(connection, events, self._watched_ms())
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Begin a transaction of one's own, from any thread; it ends with the block.
+
+        Raises sqlite3.Error or DatabaseError where it cannot be written; nothing is then kept.
+        """
+        with self._lock:
+            connection = self._connected()
+            with self._transaction("", connection):
+                yield connection
 
     def _insert_events(
         self, connection: sqlite3.Connection, events: Iterable[Event], watched_ms: int
     ) -> None:
         rows = (_event_row(event, watched_ms) for event in events)
         connection.executemany(_INSERT["events"], rows)
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Begin a transaction of one's own, from any thread; it ends with the block.
-
-        Raises sqlite3.Error where it cannot be written; nothing is then kept.
-        """
-        with self._lock:
-            connection = self._connected()
-            with self._transaction("", connection):
-                yield connection
 
     @contextlib.contextmanager
     def _transaction(self, script: str, connection: sqlite3.Connection) -> Iterator[None]:
@@ -516,6 +509,35 @@ class Database:
             return int(self._connection.execute(_STATE).fetchone()[0]) + self._log()
         except sqlite3.Error:
             return 0
+
+
+def check(path: Path) -> None:
+    """Look whether the daemon could use the file, and touch nothing; it need not be there yet.
+
+    Raises DatabaseError where it could not.
+    """
+    file = Path(os.path.realpath(path))
+    try:
+        if not file.parent.is_dir():
+            raise DatabaseError(f"{path} cannot be used: its directory does not exist")
+        with file.open("rb") as opened:
+            header = opened.read(100)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be used: {error.strerror}") from error
+    # https://www.sqlite.org/fileformat.html: opening it as a database may leave files beside it.
+    if header.startswith(b"SQLite format 3\0"):
+        _assert_known(path, int.from_bytes(header[60:64]))
+
+
+def _assert_known(path: Path, version: int) -> None:
+    newest = _migrations()[-1][0]
+    if version > newest:
+        raise DatabaseError(
+            f"{path} was written by a newer so1 (schema {version}, this one knows"
+            f" {newest}); upgrade so1 or move the file aside"
+        )
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
