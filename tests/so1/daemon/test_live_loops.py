@@ -147,7 +147,9 @@ def test_an_engine_that_is_started_again_and_again(
     so1.stop()
     so1.judge()
     outcomes = [o for (o,) in so1.rows("SELECT outcome FROM events WHERE kind = 'docker'")]
-    assert outcomes[:2] == ["failed", "done"]
+    # Each reason is told once: it goes while it is asked, and then nothing listens.
+    assert outcomes[0] == "failed"
+    assert outcomes[-1] == "done"
 
 
 def test_a_socket_that_goes_and_comes_back(
