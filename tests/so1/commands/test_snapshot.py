@@ -67,6 +67,9 @@ def test_the_table_is_safe_to_look_at(so1: Callable[..., Result]) -> None:
     assert "evil\\x1b[2J[bold]" in result.output
     assert "\x1b" not in result.output
     assert "p2" not in result.output
+    (_, heading, row) = [line for line in result.output.splitlines() if line.strip()]
+    assert heading.split()[-2:] == ["NAME", "CONTAINER"]
+    assert row.count("evil") == 1
 
 
 def test_this_host(so1: Callable[..., Result]) -> None:
