@@ -208,6 +208,32 @@ def test_one_that_cannot_be_described_goes_all_the_same(caplog: pytest.LogCaptur
     assert "no command line" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["/a"], "files of its own layer are not kept: /a"),
+        (["/a", "/b", "/c"], "files of its own layer are not kept: /a, /b, /c"),
+        (["/a", "/b", "/c", "/d", "/e"], "not kept: /a, /b, /c and 2 more"),
+        (EngineError("broken"), "what was written into its own layer is not kept"),
+    ],
+)
+def test_what_its_own_layer_holds_is_said(
+    monkeypatch: pytest.MonkeyPatch, files: list[str] | Exception, said: str
+) -> None:
+    usages = [usage(1)]
+    engine = Made(usages)
+
+    def changes(_: str) -> list[str]:
+        if isinstance(files, Exception):
+            raise files
+        return files
+
+    monkeypatch.setattr(engine, "changes", changes)
+    (event,) = govern(engine, usages)
+    assert event.outcome == "done"
+    assert event.detail.endswith(f"{said}.")
+
+
 def test_what_goes_wrong_each_tick_is_told_once() -> None:
     usages = [usage(1), usage(2)]
     engine = Made(usages)
