@@ -133,15 +133,7 @@ def command(
         ["PID", "USER ID", "STATE", "THREADS", "RAM MiB", "CPU %", "NAME", "CONTAINER"],
         (
             (
-                *(
-                    p.pid,
-                    p.uid,
-                    state_name(p.state),
-                    p.threads,
-                    p.rss / 1024,
-                    cpu.percent(p),
-                    p.name,
-                ),
+                *(p.pid, p.uid, state_name(p.state), p.threads, p.rss / 1024, cpu.percent(p)),
                 *(p.name, inside.get(p.key, "")[:SHORT_ID]),
             )
             for p in processes
