@@ -47,7 +47,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "LEEME.md", "docs/testing.md"])
+@pytest.mark.parametrize("page", ["README.md", "LEEME.md", "CONTRIBUTING.md", "docs/testing.md"])
 def test_every_target_of_make_that_is_named_is_there(page: str) -> None:
     made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = (ROOT / page).read_text()
