@@ -15,6 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m draw", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("pictures"), help="the folder")
     parser.add_argument("--width", type=int, default=1920, help="of the screen, in pixels")
+    parser.add_argument("--height", type=int, help="of the picture; the whole page without it")
     parser.add_argument("--theme", choices=("dark", "light"), default="dark")
     parser.add_argument("scenes", nargs="*", help=", ".join(scene.name for scene in SCENES))
     options = parser.parse_args()
@@ -25,7 +26,7 @@ def main() -> None:
                 continue
             found = page.draw(shown.shown(scene, options.theme), options.width)
             path = options.out / f"{scene.name}-{options.width}-{options.theme}.png"
-            path.write_bytes(page.picture())
+            path.write_bytes(page.picture(options.height))
             wrong = faults(found, filled=scene.name in FILLED)
             print(path, *wrong, sep="\n    ")  # noqa: T201 - what it is called for
 

@@ -135,10 +135,12 @@ class Browser(contextlib.ExitStack):
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", **size)
 
-    def picture(self) -> bytes:
-        """Take a PNG of the page as it is."""
-        self.evaluate(
-            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    def picture(self, height: int | None = None) -> bytes:
+        """Take a PNG of the page as it is, or of its upper part."""
+        painted = "requestAnimationFrame(() => requestAnimationFrame(done))"
+        width, full = self.evaluate(
+            f"new Promise(done => {painted}).then(() => [innerWidth, innerHeight])"
         )
-        shot = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        clip = {"x": 0, "y": 0, "width": width, "height": height or full, "scale": 1}
+        shot = self._call("Page.captureScreenshot", format="png", clip=clip)
         return base64.b64decode(shot["data"])

@@ -16,6 +16,7 @@ from grafana_foundation_sdk.models.dashboard import VariableOption
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    UNKNOWN,
     WRAPPED,
     bars,
     fixed,
@@ -51,7 +52,7 @@ POLICY = {
 }
 """The daemon's defaults; the role writes a host's own numbers in their place."""
 
-NO_CONTAINER = "No container ran at the last tick"
+NO_CONTAINER = "No container, or no tick, in this time range"
 CLASSES = {"low": "green", "high": "orange", "unmanaged": "text"}
 OUTCOMES = {"done": "green", "planned": "blue", "refused": "orange", "failed": "red"}
 OVER = ", over"
@@ -95,7 +96,7 @@ def _against(title: str, description: str, which: str, limit: str, colour: str) 
         number(title, description, sql)
         .unit("string")
         .text_mode(BigValueTextMode.VALUE)
-        .mappings([dashboard.RegexMap(options=over)])
+        .mappings([dashboard.RegexMap(options=over), UNKNOWN])
         .thresholds(CALM)
     )
 
@@ -242,7 +243,7 @@ def _graphs() -> list[Placed]:
         " class.",
         _per_container("cpu_usage"),
     )
-    none_ran = "No container ran in this time range"
+    none_ran = NO_CONTAINER
     stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
     return [
         (

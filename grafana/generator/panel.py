@@ -5,15 +5,26 @@ from grafana_foundation_sdk.builders import bargauge, common, gauge, stat, table
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models import common as model
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
+    SpecialValueMap,
+    SpecialValueMatch,
     Threshold,
     ThresholdsMode,
+    ValueMappingResult,
 )
 
 from generator.query import DATASOURCE, Query
 
 NO_TICK = "No tick in this time range"
+UNKNOWN = SpecialValueMap(
+    options=DashboardSpecialValueMapOptions(
+        match=SpecialValueMatch.NULL,
+        result=ValueMappingResult(text="no tick", color="text", index=0),
+    )
+)
+"""What a figure reads where there is no tick: neither good nor bad."""
 MAX_POINTS = 300
 NAMED_POINTS = 50
 """Of graphs by name: each is a tick of which all rows are read."""
@@ -100,6 +111,7 @@ def number(title: str, description: str, sql: str) -> stat.Panel:
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/"))
         .graph_mode(model.BigValueGraphMode.NONE)
         .color_mode(model.BigValueColorMode.VALUE)
+        .mappings([UNKNOWN])
         .no_value(NO_TICK)
     )
 
@@ -113,6 +125,7 @@ def dial(title: str, description: str, sql: str) -> gauge.Panel:
         .datasource(DATASOURCE)
         .with_target(Query(sql))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .mappings([UNKNOWN])
         .no_value(NO_TICK)
     )
 

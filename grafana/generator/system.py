@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.common import (
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    UNKNOWN,
     WRAPPED,
     bars,
     dial,
@@ -129,7 +130,7 @@ def _troubles_now() -> table.Panel:
         )
         .unit("string")
         .thresholds(CALM)
-        .no_value("Everything worked at the last tick")
+        .no_value("No trouble, or no tick, in this time range")
         .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
         .override_by_name("troubles", unit("string", **WRAPPED))
     )
@@ -184,7 +185,7 @@ def _tiles() -> list[Placed]:
         (
             source.unit("string")
             .text_mode(BigValueTextMode.VALUE)
-            .mappings([dashboard.ValueMap(options=sources)])
+            .mappings([dashboard.ValueMap(options=sources), UNKNOWN])
             .thresholds(steps((None, "text"))),
             3,
             4,
@@ -330,7 +331,7 @@ def system() -> dashboard.Dashboard:
         (
             limited.unit("string")
             .thresholds(CALM)
-            .no_value("No process was limited at the last tick")
+            .no_value("No limited process, or no tick, in this time range")
             .override_by_name("pid", unit("none", **width(80)))
             .override_by_name("limit", unit("bytes", **width(85)))
             .override_by_name("in use", unit("bytes", **width(85)))

@@ -190,3 +190,11 @@ def test_the_datasource_is_the_variable_everywhere(on_sqlite: dict[str, Any]) ->
     targets += [annotation["target"] for annotation in on_sqlite["annotations"]["list"]]
     for user in [*users, *targets]:
         assert user["datasource"] == {"type": source["type"], "uid": "${datasource}"}
+
+
+def test_the_pictures_in_the_documents_are_small() -> None:
+    pictures = {path.stem: path for path in (GRAFANA.parent / "docs").glob("*.png")}
+    assert set(NAMES) <= set(pictures)
+    for path in pictures.values():
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.stat().st_size < 300_000, path

@@ -147,7 +147,8 @@ def test_a_host_without_limits_has_no_rows_and_says_so(filled: Path, now: int) -
     assert figures(filled, long_ago, "system", "Limited processes") == []
     panels = plugin.load("system")["panels"]
     (panel,) = [panel for panel in panels if panel["title"] == "Limited processes"]
-    assert panel["fieldConfig"]["defaults"]["noValue"] == "No process was limited at the last tick"
+    said = panel["fieldConfig"]["defaults"]["noValue"]
+    assert said == "No limited process, or no tick, in this time range"
 
 
 def test_the_made_up_history_has_the_states_that_a_daemon_writes() -> None:

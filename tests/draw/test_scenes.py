@@ -13,6 +13,8 @@ from tests.draw.conftest import Draw
 
 WIDTHS = (1280, 1920)
 DAY_MS = 86_400_000
+GREYS = {"#ccccdc", "rgb(204, 204, 220)"}
+"""The colour of text in a dark theme, as a threshold and as a mapping give it."""
 BY_NAME = {scene.name: scene for scene in SCENES}
 
 
@@ -55,6 +57,11 @@ def test_a_dead_daemon_is_seen(drawn: Draw, name: str) -> None:
     last = found.pop("Last tick")
     assert figure(last) == "20 mins"
     assert last["figures"][0]["color"] == "#F2495C", "red"
+    for panel in found.values():
+        if panel["type"] in {"stat", "gauge"}:
+            # Neither good nor bad is known.
+            assert figure(panel) == "no tick"
+            assert panel["figures"][0]["color"] in GREYS
     empty = {panel["text"].splitlines()[-1] for panel in found.values() if panel.get("empty")}
     assert "No tick in this time range" in empty
     assert not any("Waiting" in text for text in empty)

@@ -99,11 +99,19 @@ class Summary:
 
     def json(self) -> str:
         """Give an object: RAM in KiB, CPU in percent of one CPU (the host's: of all)."""
-        parts = {
-            name: json.loads(frame.to_json(orient="records", double_precision=1))
-            for name, frame in {**self.sections, "events": self.events}.items()
+
+        def records(frame: pd.DataFrame) -> list[object]:
+            return list(json.loads(frame.to_json(orient="records", double_precision=1)))
+
+        whole = {
+            "since": self.since,
+            "until": self.until,
+            "host": records(self.sections["host"])[0],
+            "containers": records(self.sections["container"]),
+            "processes": records(self.sections["process"]),
+            "events": records(self.events),
         }
-        return json.dumps({"since": self.since, "until": self.until, **parts}, indent=2)
+        return json.dumps(whole, indent=2)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Give what a person reads: RAM in MiB, units in the headings."""

@@ -99,10 +99,11 @@ def test_no_cell_of_a_spreadsheet_is_a_formula(
 @pytest.mark.usefixtures("filled")
 def test_json_is_in_kib_and_whole(so1: Callable[..., Result]) -> None:
     report = json.loads(so1("report", "--json").output)
-    (host,) = report["host"]
+    host = report["host"]
     assert (host["ticks"], host["ram_mean"], host["cpu_max"]) == (2, 200, 30)
-    assert report["container"][0]["name"] == HOSTILE.replace("\x1b", "\\x1b")
+    assert report["containers"][0]["name"] == HOSTILE.replace("\x1b", "\\x1b")
     assert report["events"] == [{"kind": "remove", "outcome": "done", "count": 2}]
+    assert [one["ram_mean"] for one in report["processes"]] == [400, 5]
     assert report["until"] - report["since"] == 24 * HOUR
 
 

@@ -132,6 +132,17 @@ def test_what_has_ended_does_not_count(last: Exception | None) -> None:
     assert engine.removed() == set()
 
 
+@pytest.mark.parametrize("last", [NotFoundError("gone"), None])
+def test_what_has_ended_hides_none_of_the_others(last: Exception | None) -> None:
+    usages = [usage(1, memory=9), usage(2, memory=5), usage(3, memory=4), usage(4, managed=False)]
+    engine = Made(usages)
+    change(engine, usages[0].container.id, running=False)
+    if last:
+        engine.looks[usages[0].container.id] = last
+    (event,) = govern(engine, usages, Policy(keep_low=1, keep_high=0))
+    assert event.container_name == "c2"
+
+
 @pytest.mark.parametrize(
     ("error", "looks"), [(EngineError("it is broken"), 3), (UnreachableError("no answer"), 3)]
 )
@@ -206,6 +217,32 @@ def test_one_that_cannot_be_described_goes_all_the_same(caplog: pytest.LogCaptur
     (event,) = govern(engine, usages)
     assert (event.outcome, event.recreate) == ("done", None)
     assert "no command line" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["/a"], "files of its own layer are not kept: /a"),
+        (["/a", "/b", "/c"], "files of its own layer are not kept: /a, /b, /c"),
+        (["/a", "/b", "/c", "/d", "/e"], "not kept: /a, /b, /c and 2 more"),
+        (EngineError("broken"), "what was written into its own layer is not kept"),
+    ],
+)
+def test_what_its_own_layer_holds_is_said(
+    monkeypatch: pytest.MonkeyPatch, files: list[str] | Exception, said: str
+) -> None:
+    usages = [usage(1)]
+    engine = Made(usages)
+
+    def changes(_: str) -> list[str]:
+        if isinstance(files, Exception):
+            raise files
+        return files
+
+    monkeypatch.setattr(engine, "changes", changes)
+    (event,) = govern(engine, usages)
+    assert event.outcome == "done"
+    assert event.detail.endswith(f"{said}.")
 
 
 def test_what_goes_wrong_each_tick_is_told_once() -> None:
@@ -372,6 +409,20 @@ def test_what_the_budget_does_not_reach_is_left_for_the_next_tick(
     assert {e.container_id for e in second} == {u.container.id for u in left}
 
 
+def test_thousands_that_are_left_are_one_line_and_no_long_wait(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_BUDGET", -1)
+    usages = [usage(n, age=1) for n in range(5_000)]
+    governor = made(Made(usages))
+    began = time.thread_time()
+    with caplog.at_level("INFO"):
+        assert governor.govern(usages, TAKEN) == []
+    # What looks at all that are left for each of them takes a minute.
+    assert time.thread_time() - began < 10
+    assert [r.message for r in caplog.records] == ["5000 containers are left for the next tick"]
+
+
 def test_an_emergency_goes_on_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy(maximum=10, keep_low=1, keep_high=0, grace=30)
     usages = [usage(n, age=1) for n in range(12)]
@@ -414,19 +465,21 @@ def test_nothing_to_do_asks_nothing() -> None:
 
 
 def test_an_unmeasured_one_is_kept_and_told_once_it_stays_so() -> None:
-    usages = [usage(1, memory=None), usage(2, memory=9)]
+    usages = [usage(1, memory=None), usage(2, memory=9), usage(3, memory=None)]
+    usages[2].container.labels[MANAGED] = "odd"
     engine = Made(usages)
     governor = made(engine, Policy(keep_low=1, keep_high=0))
     # It may have just begun.
-    assert governor.govern(usages, TAKEN) == []
+    assert [e.rule for e in governor.govern(usages, TAKEN)] == ["labels"]
     (event,) = governor.govern(usages, TAKEN + 60 * SECOND)
     assert (event.kind, event.outcome, event.rule) == ("governor", "refused", "unmeasured")
     assert (event.container_name, event.ram_usage) == ("c1", None)
     assert "its memory is not known" in event.detail
     assert governor.govern(usages, TAKEN + 120 * SECOND) == []
     # Measured in between, it may be told again.
+    asked = len(engine.asked)
     governor.govern([usage(1, memory=1), usages[1]], TAKEN + 140 * SECOND)
-    assert engine.asked
+    assert len(engine.asked) > asked
 
 
 def test_one_that_keeps_crashing_is_kept_and_told() -> None:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The governor: plans and acts tick after tick, and tells what it does once, not every tick."""
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -349,11 +351,16 @@ class Governor:
             return one(verdict)
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="remove") as pool:
-            pending: set[Future[Event | None]] = {pool.submit(in_time, v) for v in verdicts}
+            # concurrent.futures.wait() would look at all that are left, for each that is finished.
+            finished: SimpleQueue[Future[Event | None]] = SimpleQueue()
+            for verdict in verdicts:
+                pool.submit(in_time, verdict).add_done_callback(finished.put)
+            pending = len(verdicts)
             while pending:
-                finished, pending = wait(pending, timeout=_BEAT, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    if event := future.result():
+                with contextlib.suppress(Empty):
+                    event = finished.get(timeout=_BEAT).result()
+                    pending -= 1
+                    if event:
                         say(event)
                 self._beat()
         if left:
