@@ -95,6 +95,7 @@ class Daemon:
             threading.Thread(target=loop.run, name=name, daemon=True)
             for name, loop in (("follower", self.follower), ("governor", self.governing))
         ]
+        self.conditions.happened("daemon", "done", "The daemon started.")
         try:
             for thread in threads:
                 thread.start()
@@ -106,7 +107,6 @@ class Daemon:
         return ended
 
     def _loop(self) -> None:
-        self.conditions.happened("daemon", "done", "The daemon started.")
         self.follower.heard.wait(_FIRST_WORD)
         due = time.monotonic()
         ready = False
