@@ -13,6 +13,7 @@ python3 /tests/clients.py
 /tests/many "${SO1_MANY:-10000}"
 /tests/fuzz "${SO1_SECONDS:-8}"
 if [ -e $module ]; then
+    python3 /tests/upgrade.py
     rmmod so2_memlimit
     /tests/unloading
 fi
