@@ -34,14 +34,13 @@ from generator.query import (
     LAST_TICK,
     PART,
     counted,
-    happened,
     largest,
     lines,
     once_ticked,
     per_interval,
     sampled,
 )
-from generator.system import CALM, failures, last_tick
+from generator.system import BUSY, CALM, failures, last_tick
 
 UID = "so1-containers"
 TITLE = "SO1 Containers"
@@ -58,6 +57,10 @@ OUTCOMES = {"done": "green", "planned": "blue", "refused": "orange", "failed": "
 OVER = ", over"
 """What follows a figure that is above the policy's."""
 BAR_POINTS = 60
+LAST_HOUR = "timestamp BETWEEN MAX($__from, $__to - 3600000) AND $__to"
+MEMORY = "COALESCE(memory, ram_usage)"
+"""What the kernel charges a container, or where that was not measured its processes' RAM."""
+HEALTHS = {"healthy": "green", "starting": "blue", "unhealthy": "red"}
 
 
 def _variable(name: str, value: str, description: str) -> TextBoxVariable:
@@ -111,11 +114,15 @@ def _tiles() -> list[Placed]:
         WHERE timestamp BETWEEN $__from AND $__to
         """,
     )
-    planned = number(
-        "Planned",
-        "Removals of the time range that the governor planned and left, as it does in mode"
-        " observe.",
-        happened("planned", "outcome = 'planned'"),
+    killed = number(
+        "OOM kills",
+        "Processes of containers that the kernel killed for want of memory in the last hour of the"
+        " time range.",
+        f"""
+        SELECT {once_ticked("COALESCE(SUM(oom_kills), 0)")} AS killed
+        FROM container_totals
+        WHERE {LAST_HOUR}
+        """,  # noqa: S608
     )
     grey = steps((None, "text"))
     return [
@@ -150,7 +157,7 @@ def _tiles() -> list[Placed]:
         ),
         (unmanaged.unit("short").thresholds(grey), 3, 4),
         (removed.unit("short").thresholds(grey), 3, 4),
-        (planned.unit("short").thresholds(steps((None, "text"), (1, "blue"))), 3, 4),
+        (killed.unit("short").decimals(0).thresholds(steps((None, "green"), (1, "red"))), 3, 4),
     ]
 
 
@@ -168,16 +175,14 @@ def _classes() -> str:
 
 
 def _per_container(column: str) -> str:
-    busiest = {"ram_usage": "used_ram", "cpu_usage": "cpu_usage"}[column]
+    busiest = {MEMORY: "used_ram", "cpu_usage": "cpu_usage"}[column]
     return largest(
         f"""
-        SELECT time, container_id AS id, {_short("container_name")} AS name, class,
-               {column} AS value
-        FROM tick JOIN container_totals USING (timestamp)
+        SELECT time, container_id AS key, {_short("container_name")} AS name,
+               'others, ' || class AS rest, {column} AS value
+        FROM tick CROSS JOIN container_totals USING (timestamp)
         """,  # noqa: S608 - constants
-        "'others, ' || class",
         busiest,
-        "id",
     )
 
 
@@ -227,9 +232,9 @@ def _graphs() -> list[Placed]:
             done.override_by_name(name, settled(**fixed(colour)))
     ram = named_graph(
         "RAM per container",
-        "The largest, at the fullest tick of each interval, by the resident RAM of their processes;"
-        " the rest by class.",
-        _per_container("ram_usage"),
+        "The largest, at the fullest tick of each interval, by what the kernel charges them without"
+        " caches; the rest by class.",
+        _per_container(MEMORY),
     )
     cpu = named_graph(
         "CPU per container",
@@ -283,9 +288,24 @@ def _graphs() -> list[Placed]:
     ]
 
 
+def _limits(*limits: tuple[float | None, str]) -> dict[str, object]:
+    return {
+        "custom.cellOptions": {"type": "color-text"},
+        "thresholds": steps(*limits).build(),
+        **width(80),
+    }
+
+
+def _nearness(orange: float, red: float) -> list[dashboard.DynamicConfigValue]:
+    limits = _limits((None, "text"), (orange, "orange"), (red, "red"))
+    return unit("percent", decimals=0, **limits)
+
+
 def _lists() -> list[Placed]:
     ram = bars(
-        "RAM now", "Resident RAM of the ten largest containers at the last tick.", _now("ram_usage")
+        "RAM now",
+        "What the kernel charges the ten largest containers at the last tick, without caches.",
+        _now(MEMORY),
     )
     cpu = bars(
         "CPU now",
@@ -294,13 +314,25 @@ def _lists() -> list[Placed]:
     )
     current = rows(
         "Containers",
-        "Every running container at the last tick, the largest first.",
+        "Every running container at the last tick: those that are unhealthy, then those that lost"
+        " processes for want of memory in the last hour, then the largest. RAM is what the kernel"
+        " charges without caches, pressure the share of the interval that something in it waited"
+        " for memory, throttled the share that a CPU quota made it wait.",
         f"""
-        SELECT {PART}, container_name AS name, image, class, process_count AS processes,
-               ram_usage AS RAM, cpu_usage AS CPU, substr(container_id, 1, 12) AS id
-        FROM container_totals
+        WITH killed AS (
+            SELECT container_id, SUM(oom_kills) AS kills
+            FROM container_totals
+            WHERE {LAST_HOUR}
+            GROUP BY 1
+        )
+        SELECT {PART}, container_name AS name, image, class, health, process_count AS processes,
+               {MEMORY} AS RAM, {MEMORY} * 100.0 / memory_limit AS "of limit",
+               memory_pressure AS pressure, killed.kills AS "OOM, 1 h", cpu_usage AS CPU,
+               cpu_throttled AS throttled, restarts
+        FROM container_totals LEFT JOIN killed USING (container_id)
         WHERE timestamp = {LAST_TICK}
-        ORDER BY ram_usage DESC
+        ORDER BY health = 'unhealthy' DESC NULLS LAST, killed.kills > 0 DESC NULLS LAST,
+                 {MEMORY} DESC
         """,  # noqa: S608
     )
     events = rows(
@@ -331,11 +363,7 @@ def _lists() -> list[Placed]:
     return [
         (ram.unit("kbytes").min(0).thresholds(blue).no_value(NO_CONTAINER), 12, 9),
         (
-            cpu.unit("percent")
-            .min(0)
-            .decimals(1)
-            .thresholds(steps((None, "blue"), (80, "orange")))
-            .no_value(NO_CONTAINER),
+            cpu.unit("percent").min(0).decimals(1).max(100).thresholds(BUSY).no_value(NO_CONTAINER),
             12,
             9,
         ),
@@ -343,11 +371,17 @@ def _lists() -> list[Placed]:
             current.unit("string")
             .thresholds(CALM)
             .no_value(NO_CONTAINER)
-            .override_by_name("class", unit("string", **named_colours(CLASSES), **width(110)))
-            .override_by_name("processes", unit("short", **width(100)))
-            .override_by_name("RAM", unit("kbytes", **width(100)))
-            .override_by_name("CPU", unit("percent", decimals=1, **width(90)))
-            .override_by_name("id", unit("string", **width(130))),
+            .override_by_name("image", unit("string", **WRAPPED, **width(170)))
+            .override_by_name("class", unit("string", **named_colours(CLASSES), **width(95)))
+            .override_by_name("health", unit("string", **named_colours(HEALTHS), **width(85)))
+            .override_by_name("processes", unit("short", **width(90)))
+            .override_by_name("RAM", unit("kbytes", **width(85)))
+            .override_by_name("of limit", _nearness(80, 95))
+            .override_by_name("pressure", _nearness(10, 30))
+            .override_by_name("OOM, 1 h", unit("short", **_limits((None, "text"), (1, "red"))))
+            .override_by_name("CPU", unit("percent", decimals=1, **width(70)))
+            .override_by_name("throttled", _nearness(10, 30))
+            .override_by_name("restarts", unit("short", **_limits((None, "text"), (3, "orange")))),
             24,
             9,
         ),

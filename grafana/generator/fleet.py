@@ -334,8 +334,11 @@ def fleet() -> dashboard.Dashboard:
         .decimals(0),
         _lines(
             "RAM by container on $host",
-            "Resident memory of each container, the largest.",
-            _top(f"so1_container_resident_memory_bytes{{{HOST}}}"),
+            "What the kernel charges each container without caches, the largest.",
+            _top(
+                f"(so1_container_memory_bytes{{{HOST}}}"
+                f" or so1_container_resident_memory_bytes{{{HOST}}})"
+            ),
             "{{name}}",
         ).unit("bytes"),
         _lines(

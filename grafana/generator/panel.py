@@ -15,7 +15,7 @@ from generator.query import DATASOURCE, Query
 
 NO_TICK = "No tick in this time range"
 MAX_POINTS = 300
-NAMED_POINTS = 100
+NAMED_POINTS = 50
 """Of graphs by name: each is a tick of which all rows are read."""
 MIN_INTERVAL = "20s"
 

@@ -58,6 +58,8 @@ keeps SQLite from sorting the whole range: from the newest row on, the first is 
 """
 
 _START = "timestamp / $__interval_ms * $__interval_ms / 1000"
+AVAILABLE = "COALESCE(available_ram, free_ram)"
+"""RAM that programs can get; ticks from before it was measured know what is free."""
 PART = "'' AS part"
 """A column that is the same in every row; see `panel.PARTED`."""
 
@@ -137,32 +139,36 @@ def of_metrics(**figures: str) -> str:
     return lines(source, *figures)
 
 
-def largest(seen: str, others: str, by: str = "timestamp", key: str = "name") -> str:
+def largest(seen: str, by: str) -> str:
     """Ask for lines of the largest few of many, the rest summed.
 
-    `seen` gives time, key, name and value of what it joins to `tick`; `others` names what a rest
-    is called. What was there but once is no line.
+    `seen` gives time, key, name, rest and value of what it joins to `tick`: key tells one from
+    another, rest is what it counts for where it is none of the largest. `by` is the column of
+    `metrics` that chooses the tick of an interval. What was there but once is no line.
     """
     return f"""
         WITH tick AS MATERIALIZED ({sampled(by)}),
         seen AS MATERIALIZED ({seen}),
-        top AS (
-            SELECT {key} FROM seen
-            GROUP BY {key} HAVING COUNT(*) > 1 OR (SELECT COUNT(*) FROM tick) = 1
+        top AS MATERIALIZED (
+            SELECT key FROM seen
+            GROUP BY key HAVING COUNT(*) > 1 OR (SELECT COUNT(*) FROM tick) = 1
             ORDER BY MAX(value) DESC
             LIMIT {LARGEST}
         ),
         point AS (
-            SELECT time, CASE WHEN {key} IN top THEN name ELSE {others} END AS name,
-                   SUM(value) AS value
-            FROM seen
-            GROUP BY 1, 2
+            SELECT time, name, SUM(value) AS value FROM seen
+            WHERE key IN top
+            GROUP BY time, name
+            UNION ALL
+            SELECT time, rest, SUM(value) FROM seen
+            WHERE key NOT IN top
+            GROUP BY time, rest
         ),
         {_APART.format(source="tick")},
         moment AS (SELECT time FROM tick UNION ALL SELECT time FROM gap)
         SELECT time, COALESCE(name, (SELECT name FROM point LIMIT 1)) AS name, value
         FROM moment LEFT JOIN point USING (time)
-        WHERE EXISTS (SELECT 1 FROM point)
+        WHERE EXISTS (SELECT 1 FROM seen)
         ORDER BY 1
     """  # noqa: S608 - constants
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The dashboard of the whole host."""
 
-from grafana_foundation_sdk.builders import common, stat
+from grafana_foundation_sdk.builders import common, stat, table
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.common import (
     BigValueTextMode,
@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.common import (
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    WRAPPED,
     bars,
     dial,
     fixed,
@@ -25,6 +26,7 @@ from generator.panel import (
 )
 from generator.query import (
     AGE,
+    AVAILABLE,
     LABEL,
     LAST_TICK,
     PART,
@@ -41,6 +43,7 @@ UID = "so1-system"
 TITLE = "SO1 System"
 CALM = steps((None, "green"))
 LOAD = steps((None, "green"), (80, "orange"), (95, "red"))
+BUSY = steps((None, "blue"), (80, "orange"))
 WRONG = steps((None, "green"), (1, "red"))
 _NEARNESS: dict[str, object] = {
     "custom.cellOptions": {"type": "color-text"},
@@ -94,6 +97,44 @@ def failures() -> stat.Panel:
     )
 
 
+def troubles() -> stat.Panel:
+    """Show how much does not work now."""
+    return (
+        number(
+            "Troubles",
+            "What did not work at the last tick: the System dashboard says it below, `so1 status`"
+            " on the host says it too.",
+            latest(
+                "CASE WHEN troubles IS NULL THEN 0"
+                " ELSE 1 + length(troubles) - length(replace(troubles, char(10), '')) END"
+                " AS troubles"
+            ),
+        )
+        .unit("short")
+        .decimals(0)
+        .thresholds(WRONG)
+    )
+
+
+def _troubles_now() -> table.Panel:
+    return (
+        rows(
+            "Troubles at the last tick",
+            "A line for each thing that did not work.",
+            f"""
+            SELECT {PART}, timestamp / 1000.0 AS time, troubles
+            FROM metrics
+            WHERE timestamp = {LAST_TICK} AND troubles IS NOT NULL
+            """,  # noqa: S608
+        )
+        .unit("string")
+        .thresholds(CALM)
+        .no_value("Everything worked at the last tick")
+        .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
+        .override_by_name("troubles", unit("string", **WRAPPED))
+    )
+
+
 def _tiles() -> list[Placed]:
     cpu = dial(
         "CPU",
@@ -102,8 +143,9 @@ def _tiles() -> list[Placed]:
     )
     ram = number(
         "RAM used",
-        "Share of RAM that is not free, caches included, at the last tick.",
-        latest("used_ram * 100.0 / total_ram AS ram"),
+        "Share of RAM that programs cannot get any more at the last tick: caches that the kernel"
+        " gives back are not in it.",
+        latest(f"100.0 - {AVAILABLE} * 100.0 / total_ram AS ram"),
     )
     processes = number(
         "Processes",
@@ -133,9 +175,10 @@ def _tiles() -> list[Placed]:
     crowd = steps((None, "green"), (2_000, "orange"), (5_000, "red"))
     return [
         (last_tick(), 3, 4),
+        (troubles(), 3, 4),
         (failures(), 3, 4),
-        (cpu.unit("percent").min(0).max(100).decimals(0).thresholds(LOAD), 4, 4),
-        (ram.unit("percent").decimals(0).thresholds(LOAD), 4, 4),
+        (cpu.unit("percent").min(0).max(100).decimals(0).thresholds(LOAD), 3, 4),
+        (ram.unit("percent").decimals(0).thresholds(LOAD), 3, 4),
         (processes.unit("short").thresholds(crowd), 3, 4),
         (stuck.unit("short").thresholds(steps((None, "green"), (1, "orange"))), 3, 4),
         (
@@ -143,7 +186,7 @@ def _tiles() -> list[Placed]:
             .text_mode(BigValueTextMode.VALUE)
             .mappings([dashboard.ValueMap(options=sources)])
             .thresholds(steps((None, "text"))),
-            4,
+            3,
             4,
         ),
     ]
@@ -153,11 +196,10 @@ def _by_process(column: str) -> str:
     busiest = {"ram_usage": "used_ram", "cpu_usage": "cpu_usage"}[column]
     return largest(
         f"""
-        SELECT time, name, SUM({column}) AS value
-        FROM tick JOIN process_stats USING (timestamp)
-        GROUP BY tick.timestamp, name
+        SELECT time, name AS key, name, 'others' AS rest, SUM({column}) AS value
+        FROM tick CROSS JOIN process_stats USING (timestamp)
+        GROUP BY time, name
         """,  # noqa: S608 - constants
-        "'others'",
         busiest,
     )
 
@@ -210,15 +252,19 @@ def system() -> dashboard.Dashboard:
     ram = (
         graph(
             "RAM",
-            "Used and free RAM, the mean of each interval; used is total minus free, caches"
-            " included.",
-            of_metrics(used="AVG(used_ram)", free="AVG(free_ram)"),
+            "Used and free RAM, and caches that the kernel gives back: the mean of each interval.",
+            of_metrics(
+                used=f"AVG(total_ram - {AVAILABLE})",
+                caches=f"AVG({AVAILABLE} - free_ram)",
+                free="AVG(free_ram)",
+            ),
         )
         .unit("kbytes")
         .min(0)
         .stacking(stacked)
         .thresholds(CALM)
         .override_by_name("used", settled(**fixed("blue"), **{"custom.fillOpacity": 30}))
+        .override_by_name("caches", settled(**fixed("light-blue"), **{"custom.fillOpacity": 15}))
         .override_by_name("free", settled(**fixed("text"), **{"custom.fillOpacity": 0}))
     )
     cpu_by = named_graph(
@@ -265,7 +311,7 @@ def system() -> dashboard.Dashboard:
         (cpu_by.unit("percent").min(0).thresholds(CALM), 12, 8),
         (ram_by.unit("kbytes").min(0).thresholds(CALM), 12, 8),
         (
-            top_cpu.unit("percent").min(0).thresholds(steps((None, "blue"), (80, "orange"))),
+            top_cpu.unit("percent").min(0).max(100).thresholds(BUSY),
             8,
             10,
         ),
@@ -285,13 +331,16 @@ def system() -> dashboard.Dashboard:
             limited.unit("string")
             .thresholds(CALM)
             .no_value("No process was limited at the last tick")
-            .override_by_name("limit", unit("bytes"))
-            .override_by_name("in use", unit("bytes"))
-            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS))
-            .override_by_name("since", unit("dateTimeAsSystem", **width(170))),
-            24,
+            .override_by_name("pid", unit("none", **width(80)))
+            .override_by_name("limit", unit("bytes", **width(85)))
+            .override_by_name("in use", unit("bytes", **width(85)))
+            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS, **width(80)))
+            .override_by_name("since", unit("dateTimeAsSystem", **width(165)))
+            .override_by_name("by uid", unit("none", **width(75))),
+            15,
             7,
         ),
+        (_troubles_now(), 9, 7),
     ]
     description = "Memory, CPU and processes of the host, from metrics.db."
     return place(board(UID, TITLE, description), panels)

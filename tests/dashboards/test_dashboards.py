@@ -86,8 +86,9 @@ def test_the_fleet_links_to_the_host_that_it_shows() -> None:
 
 
 def test_a_wall_shows_first_whether_the_daemon_is_alive(on_sqlite: dict[str, Any]) -> None:
-    first, second = on_sqlite["panels"][:2]
-    assert (first["title"], second["title"]) == ("Last tick", "Failures")
+    titles = [panel["title"] for panel in on_sqlite["panels"][:3]]
+    assert titles[0] == "Last tick"
+    assert "Failures" in titles
 
 
 def test_no_cell_says_what_an_empty_table_says(dashboard: dict[str, Any]) -> None:

@@ -82,6 +82,7 @@ def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
     assert figures(filled, now, "system", "CPU") == [{"cpu": 12.5}]
     assert figures(filled, now, "system", "Source") == [{"source": "module"}]
     assert figures(filled, now, "system", "Stuck") == [{"stuck": 16}]
+    assert figures(filled, now, "system", "Troubles") == [{"troubles": 1}]
     assert figures(filled, now, "system", "Failures") == [{"failures": 4}]
     assert figures(filled, now, "system", "Top processes by RAM")[0]["value"] == largest
     assert figures(filled, now, "containers", "Class low") == [{"containers": "3 of 3"}]
@@ -92,6 +93,34 @@ def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
     removed = figures(filled, now, "containers", "Removed")[0]["removed"]
     assert removed == len(figures(filled, now, "containers", "Bring a removed container back")) == 4
     assert len(figures(filled, now, "containers", "Governor and daemon events")) == 8
+
+
+def test_what_was_not_measured_is_made_up_for(tmp_path: Path, now: int) -> None:
+    path = tmp_path / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=9, processes=3, containers=3)
+    connection.execute("UPDATE metrics SET available_ram = NULL, troubles = NULL")
+    connection.execute("UPDATE container_totals SET memory = NULL")
+    connection.commit()
+    ((used, total),) = connection.execute(
+        "SELECT used_ram, total_ram FROM metrics WHERE timestamp = ?", (now,)
+    )
+    connection.close()
+    (row,) = figures(path, now, "system", "RAM used")
+    assert row["ram"] == pytest.approx(used * 100 / total)
+    assert figures(path, now, "system", "Troubles") == [{"troubles": 0}]
+    assert figures(path, now, "system", "Troubles at the last tick") == []
+    assert all(row["RAM"] for row in figures(path, now, "containers", "Containers"))
+    assert all(row["value"] for row in figures(path, now, "containers", "RAM per container"))
+
+
+def test_containers_that_lost_processes_come_first(filled: Path, now: int) -> None:
+    rows = figures(filled, now, "containers", "Containers")
+    kills = [row["OOM, 1 h"] for row in rows]
+    assert kills == sorted(kills, reverse=True)
+    assert kills[0] == 1
+    total = figures(filled, now, "containers", "OOM kills")[0]["killed"]
+    assert total == 2 * sum(kills), "each of two generations lost as many"
 
 
 def test_the_limit_nearest_to_being_reached_is_first(filled: Path, now: int) -> None:

@@ -42,6 +42,7 @@ class Fake:
         self.events: list[Event] = []
         self.asked: list[list[ContainerUsage]] = []
         self.lists = 0
+        self.reconfigured: list[Config] = []
         self.on_tick: Callable[[int], None] = lambda _: None
         self.on_told: Callable[[], None] = lambda: None
 
@@ -54,7 +55,7 @@ class Fake:
     def govern(
         self,
         usages: list[ContainerUsage],
-        now: float,  # noqa: ARG002
+        taken_ns: int,  # noqa: ARG002
         tell: Callable[[Event], None],
     ) -> None:
         self.on_tick(len(self.asked))
@@ -62,6 +63,9 @@ class Fake:
         for event in self.events:
             tell(event)
             self.on_told()
+
+    def reconfigure(self, config: Config) -> None:
+        self.reconfigured.append(config)
 
 
 GONE = Event(
@@ -114,7 +118,7 @@ class Setup:
         return Daemon(
             self.config,
             self._opened.enter_context(contextlib.closing(Database(self.path, self._boottime))),
-            containers=lambda _: self.fake,
+            containers=self.fake,
             reload=self._reload,
             notifier=Notifier(environment),
             proc=self.proc,

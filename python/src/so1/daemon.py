@@ -40,9 +40,12 @@ class Containers(Protocol):
         """List the running containers; may raise anything, in one sentence."""
 
     def govern(
-        self, usages: list[ContainerUsage], now: float, tell: Callable[[Event], None]
+        self, usages: list[ContainerUsage], taken_ns: int, tell: Callable[[Event], None]
     ) -> object:
-        """Plan and act, and tell each thing as soon as it was done."""
+        """Plan and act on what was measured then, on CLOCK_BOOTTIME; tell each thing at once."""
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by another configuration from now on."""
 
 
 class Publisher(Protocol):
@@ -66,7 +69,7 @@ class Daemon:
         config: Config,
         database: Database,
         *,
-        containers: Callable[[Config], Containers],
+        containers: Containers,
         reload: Callable[[], Config],
         notifier: Notifier,
         publisher: Callable[[], Publisher] | None = None,
@@ -81,8 +84,7 @@ class Daemon:
         """
         self._config = config
         self._database = database
-        self._make_containers = containers
-        self._containers = containers(config)
+        self._containers = containers
         self._reload = reload
         self._notifier = notifier
         self._make_publisher = publisher
@@ -164,7 +166,7 @@ class Daemon:
             if config.store.path != self._config.store.path:
                 _log.warning("store.path takes effect at the next start")
             self._config = config
-            self._containers = self._make_containers(config)
+            self._containers.reconfigure(config)
             self._sampler.settings = config.snapshot
             self._serving = False  # on another address, or with another certificate
             logging.getLogger().setLevel(config.log_level.upper())
@@ -289,7 +291,7 @@ class Daemon:
                 self._write_events()
 
         try:
-            self._containers.govern(list(sample.containers), sample.timestamp, tell)
+            self._containers.govern(list(sample.containers), sample.snapshot.taken_ns, tell)
         except Exception:  # noqa: BLE001 - the tick is written all the same
             _log.exception("the governor failed")
         return told

@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import sqlite3
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -113,6 +114,7 @@ class Database:
         """Rows of the last tick."""
         self._commits = 0
         self._max_bytes = 0
+        self._lock = threading.RLock()
         try:
             self._begin()
         except DatabaseError:
@@ -183,7 +185,9 @@ class Database:
         except OSError as error:
             raise sqlite3.OperationalError(f"unable to open it: {error.strerror}") from error
         try:
-            connection = sqlite3.connect(self.path, isolation_level=None, timeout=10)
+            connection = sqlite3.connect(
+                self.path, isolation_level=None, timeout=10, check_same_thread=False
+            )
             self._connection = connection
             self._prepare(connection)
             self._readers.connected()
@@ -295,9 +299,19 @@ class Database:
 
         Raises sqlite3.Error where they cannot be written.
         """
-        connection = self._connected()
-        with self._transaction("", connection):
+        with self.writing() as connection:
             self._insert_events(connection, events, self._watched_ms())
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Begin a transaction of one's own, from any thread; it ends with the block.
+
+        Raises sqlite3.Error or DatabaseError where it cannot be written; nothing is then kept.
+        """
+        with self._lock:
+            connection = self._connected()
+            with self._transaction("", connection):
+                yield connection
 
     def _insert_events(
         self, connection: sqlite3.Connection, events: Iterable[Event], watched_ms: int

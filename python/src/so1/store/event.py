@@ -7,6 +7,7 @@ import msgspec
 
 Kind = Literal[
     "remove",
+    "governor",
     "docker",
     "database",
     "reader",
