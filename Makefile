@@ -51,6 +51,15 @@ test-molecule: setup-tests ## The whole bundle on a VM: from an empty host to an
 test-fleet: setup-tests ## Two VMs, one of which watches both
 	@molecule test -s fleet
 
+test-draw: setup-tests ## Every dashboard, drawn by Grafana's own front-end libraries
+	@grafana/draw/setup.sh
+	@pytest -q tests/draw
+
+draw: setup ## Draw every dashboard into grafana/pictures
+	@scripts/setup.sh binaries
+	@grafana/draw/setup.sh
+	@cd grafana && PYTHONPATH=.. python -m draw
+
 bench: ## Measure on a VM against BPF, psutil, ps and two exporters; writes docs/benchmark.md
 	@scripts/setup.sh machine bench venv
 	@python3 benchmarks/host/run.py
@@ -64,5 +73,5 @@ bench-grafana: setup ## Time every query of the dashboards on a week of history;
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help look setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
+.PHONY: help look draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
 .DEFAULT_GOAL := help

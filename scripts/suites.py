@@ -38,7 +38,8 @@ LAB = ["lab/*"]
 PRODUCT = [*ROLES, "python/src/*", "python/README.md", "grafana/*", "prometheus/*", "kernel/*"]
 # What the limiter's clients import in the kernel tests' guest.
 GUEST = [
-    *("__init__.py", "cli.py", "config.py", "escape_controls.py", "memory_limiter.py"),
+    *("__init__.py", "cli.py", "config.py", "escape_controls.py", "memory_limiter.py", "model.py"),
+    "sources/*.py",
     *("commands/__init__.py", "commands/limit.py", "commands/tables.py"),
 ]
 NONE = ["LICENSES/*", RECORD, ".ansible-lint", ".clang-format", ".yamllint"]
@@ -82,6 +83,13 @@ SUITES = {
             *("kernel/tests/*", "kernel/memlimit/tests/*", "*/README.md"),
             # Its hosts have neither.
             *("roles/grafana/*", "roles/workload/*", "grafana/*", "kernel/*"),
+        ],
+    ),
+    "draw": Suite(
+        "test-draw",
+        [
+            *("grafana/*", "tests/draw/*", "tests/support/*", "tests/fleet/*", "benchmarks/*"),
+            *("prometheus/*", "python/src/*", "pytest.ini"),
         ],
     ),
     "unit": Suite("test-unit", [*PYTEST, *PRODUCT, *LAB, "molecule/*", "*.md", "docs/*", "*.toml"]),

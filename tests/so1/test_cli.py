@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from so1.cli import _COMMANDS, main
-from so1.store.database import Database, Tick
+from so1.store.database import Database
 from so1.store.event import Event
+from so1.store.rows import ContainerRow, MetricsRow, ProcessRow, Tick
 
 
 @pytest.mark.parametrize("name", sorted(_COMMANDS))
@@ -61,9 +62,9 @@ def configuration(tmp_path: Path) -> Path:
         database.write_tick(
             Tick(
                 timestamp=now,
-                metrics=(1000, 400, 600, 1, 3, 0, "procfs", 1.5),
-                process_stats=[(1, _HOSTILE, 10, 1)],
-                container_totals=[("z" * 64, _HOSTILE, _HOSTILE, "low", 1, 10, 1.0)],
+                metrics=MetricsRow(1000, 400, 600, 1, 3, 0, "procfs", 1.5),
+                process_stats=[ProcessRow(1, _HOSTILE, 10, 1)],
+                container_totals=[ContainerRow("z" * 64, _HOSTILE, _HOSTILE, "low", 1, 10, 1.0)],
                 events=[
                     Event(timestamp=now, kind="remove", outcome="done", detail=_HOSTILE, rule="x")
                 ],

@@ -30,23 +30,33 @@ class LiveEngine:
         # Beneath a deep folder the name of a socket would be too long.
         self.host = f"unix://{folder}/s"
         self._log = (folder / "log").open("w")
-        self._daemon = subprocess.Popen(
-            [
-                # It ends with the tests, however they end, and its containers with it.
-                *("setpriv", "--pdeathsig", "TERM"),
-                *("dockerd", "--host", self.host, "--data-root", str(folder / "data")),
-                *("--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")),
-                *("--bridge=none", "--iptables=false", "--ip6tables=false"),
-            ],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        self._daemon = self._start()
         try:
             self._wait()
             self._make_images()
         except BaseException:
             self.stop()
             raise
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [
+                # It ends with the tests, however they end, and its containers with it.
+                *("setpriv", "--pdeathsig", "TERM"),
+                *("dockerd", "--host", self.host, "--data-root", str(self.folder / "data")),
+                *("--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid")),
+                *("--bridge=none", "--iptables=false", "--ip6tables=false"),
+            ],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def restart(self) -> None:
+        """Start dockerd again; its containers end with the one before."""
+        self._daemon.terminate()
+        self._daemon.wait(timeout=STOP_S)
+        self._daemon = self._start()
+        self._wait()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S

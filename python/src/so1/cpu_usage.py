@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """CPU over the time between two snapshots."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -14,12 +14,17 @@ class CpuUsage(msgspec.Struct, frozen=True):
     """What the processes of a snapshot used since the one before.
 
     elapsed_ns is the time between the two, 0 where there was none before. used_ns is CPU time by
-    Process.key, of those that used any; busy are these processes.
+    Process.key, of those that used any; busy are these processes, in the same order.
     """
 
     elapsed_ns: int = 0
     used_ns: Mapping[Key, int] = {}
     busy: tuple[Process, ...] = ()
+
+    @property
+    def used(self) -> Iterable[tuple[int, Process]]:
+        """Those that used CPU, each behind how much, in nanoseconds."""
+        return zip(self.used_ns.values(), self.busy, strict=True)
 
     def of(self, process: Process) -> int:
         """CPU time that the process used, in nanoseconds."""

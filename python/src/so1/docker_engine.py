@@ -5,7 +5,8 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,6 +54,7 @@ class _Listed(msgspec.Struct, frozen=True, rename="pascal"):
     created: int = 0
     labels: dict[str, str] | None = None
     state: str = ""
+    status: str = ""
 
 
 class _Health(msgspec.Struct, frozen=True, rename="pascal"):
@@ -105,8 +107,19 @@ class _Change(msgspec.Struct, frozen=True, rename="pascal"):
     kind: int
 
 
+class _Actor(msgspec.Struct, frozen=True, rename="pascal"):
+    id: str = msgspec.field(name="ID")
+    attributes: dict[str, str] = {}
+
+
+class _Event(msgspec.Struct, frozen=True, rename="pascal"):
+    action: str
+    actor: _Actor
+    time_nano: int = msgspec.field(name="timeNano")
+
+
 # msgspec learns a type when it is first used, and crashes where two threads are the first at once.
-for _type in (list[_Listed], _Looked, _Image, list[_Change]):
+for _type in (list[_Listed], _Looked, _Image, list[_Change], _Event):
     msgspec.json.Decoder(_type)
 
 
@@ -156,6 +169,21 @@ class Inspected(msgspec.Struct, frozen=True):
     def anonymous_volumes(self) -> list[str]:
         """The volumes that got their name from the engine; with --rm they go with the container."""
         return [name for name in self.volumes if _is_digest(name)]
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """One of the engine's events about a container.
+
+    action is 'start', 'die', 'oom', 'kill', 'health_status: healthy', …; time_ns Unix epoch
+    nanoseconds by the engine's clock; exit_code is known of 'die' alone.
+    """
+
+    action: str
+    container_id: str
+    name: str
+    image: str
+    time_ns: int
+    exit_code: int | None = None
 
 
 class Engine:
@@ -314,7 +342,7 @@ class Engine:
             pid=looked.state.pid if looked and started_ns is not None else 0,
             started_ns=started_ns,
             restarts=looked.restart_count if looked else 0,
-            health=_health(looked.state) if looked else None,
+            health=_listed_health(entry.status),
             image_labels=self._image_labels(looked.image, labels) if looked else None,
         )
 
@@ -424,6 +452,37 @@ class Engine:
             ):
                 raise
 
+    def events(self, since_ns: int, seconds: int) -> Iterator[Happened]:
+        """Give what happened to containers since then, and what does for so many seconds.
+
+        Each comes as soon as it happens; since_ns is Unix epoch nanoseconds. The engine remembers
+        some hundreds of events at most. Raises EngineError, also where it does not end the stream
+        in its time.
+        """
+        what = "events cannot be followed"
+        ends = time.monotonic() + seconds + self._docker.timeout
+
+        def ask(client: APIClient) -> requests.Response:
+            answer: requests.Response = client.get(
+                f"{client.base_url}/v{client.api_version}/events",
+                params={
+                    "since": f"{since_ns // 10**9}.{since_ns % 10**9:09d}",
+                    "until": f"{time.time() + seconds:.3f}",
+                    "filters": '{"type":["container"]}',
+                },
+                timeout=seconds + self._docker.timeout,
+                stream=True,
+            )
+            return answer
+
+        def follow(client: APIClient) -> Happened | None:  # noqa: ARG001 - the answer is its own
+            return _happened(next(lines, b""))
+
+        with self._call(what, ask, seconds + self._docker.timeout) as answer:
+            lines = answer.iter_lines()
+            while happened := self._call(what, follow, max(0.001, ends - time.monotonic())):
+                yield happened
+
     def pull(self, image: str) -> None:
         """Pull an image; the time limit holds for each message about its progress."""
         limit = max(60.0, self._docker.timeout)
@@ -477,6 +536,32 @@ def _name(names: Iterable[str] | None, container_id: str) -> str:
     """Give a container's own name; one with an inner slash is what a legacy link calls it."""
     own = [name.removeprefix("/") for name in names or ()]
     return next((name for name in own if name and "/" not in name), container_id[:12])
+
+
+def _happened(line: bytes) -> Happened | None:
+    """Read a line of the event stream; None at its end."""
+    if not line:
+        return None
+    event = msgspec.json.decode(line, type=_Event)
+    known = event.actor.attributes
+    return Happened(
+        action=event.action,
+        container_id=event.actor.id,
+        name=known.get("name", event.actor.id[:12]),
+        image=known.get("image", ""),
+        time_ns=event.time_nano,
+        exit_code=_number(known.get("exitCode", "")),
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def _listed_health(status: str) -> str | None:
+    """Find what a health check says in the list's own words: «Up 5 minutes (healthy)»."""
+    said = status.rpartition("(")[2].removesuffix(")").removeprefix("health: ")
+    return said if said in ("healthy", "unhealthy", "starting") else None
 
 
 def _health(state: _State) -> str | None:

@@ -82,8 +82,8 @@ def test_no_cell_of_a_spreadsheet_is_a_formula(
         database.write_tick(
             Tick(
                 timestamp=round(time.time() * 1000),
-                metrics=(1000, 400, 1, 1, 3, 0, "module", 1),
-                process_stats=[(1, name, 5, 1), (2, "a-b + c=d (e@f)", 5, 1)],
+                metrics=MetricsRow(1000, 400, 1, 1, 3, 0, "module", 1),
+                process_stats=[ProcessRow(1, name, 5, 1), ProcessRow(2, "a-b + c=d (e@f)", 5, 1)],
             )
         )
     result = so1("report", "--format", "csv")
@@ -127,7 +127,9 @@ def test_ticks_of_a_clock_that_was_ahead_are_in_no_period(
     so1: Callable[..., Result], filled: Path
 ) -> None:
     with contextlib.closing(Database(filled)) as database:
-        database.write_tick(Tick(timestamp=1 << 42, metrics=(1000, 400, 9, 1, 3, 0, "module", 99)))
+        database.write_tick(
+            Tick(timestamp=1 << 42, metrics=MetricsRow(1000, 400, 9, 1, 3, 0, "module", 99))
+        )
     assert lines(so1("report", "--format", "csv"))["host", "all"]["ticks"] == "2"
 
 

@@ -15,12 +15,12 @@ import pytest
 
 from so1 import sources
 from so1.config import Config, Metrics, Store
-from so1.daemon import Daemon
+from so1.daemon.daemon import Daemon
+from so1.daemon.systemd import Notifier
 from so1.exposition.publisher import Publisher
-from so1.notify import Notifier
 from so1.store.database import Database
+from tests.so1.daemon.test_daemon import Fake
 from tests.so1.exposition.samples import complaints, of, series
-from tests.so1.test_daemon import Fake
 
 _RUN = "from so1.cli import main; main()"
 
@@ -163,13 +163,13 @@ def test_a_scrape_collects_nothing(
         notifier=Notifier({}),
         publisher=lambda: publisher,
     )
-    daemon.tick()
+    daemon.watcher.tick()
     with contextlib.closing(publisher), contextlib.closing(database):
         # Not even the daemon's own figures are read again: byte for byte the same.
         assert len({scrape(port) for _ in range(200)}) == 1
         assert taken == 1
         first = scrape(port)
-        daemon.tick()
+        daemon.watcher.tick()
         assert taken == 2
         assert scrape(port) != first
 

@@ -12,11 +12,11 @@ import pytest
 
 from so1 import config
 from so1.config import Config, Policy, Snapshot
-from so1.daemon import Daemon
+from so1.daemon.daemon import Daemon
+from so1.daemon.systemd import Notifier
 from so1.docker_engine import Engine
 from so1.governor.governor import Governor
 from so1.model import ContainerUsage
-from so1.notify import Notifier
 from so1.store.database import Database
 from so1.store.event import Event
 from so1.store.removals import Removals
@@ -58,6 +58,15 @@ class Running:
             notifier=Notifier({}),
         )
 
+    def tick(self) -> None:
+        """Let each loop do its part once, one after the other."""
+        self.daemon.follower.ask_anew()
+        self.daemon.follower.step(0)
+        self.daemon.watcher.tick()
+        newest, self.daemon.governing._newest = self.daemon.governing._newest, None
+        if newest:
+            self.daemon.governing.act(newest)
+
     def rows(self, query: str) -> list[Any]:
         with contextlib.closing(sqlite3.connect(self._path)) as connection:
             return connection.execute(query).fetchall()
@@ -83,13 +92,13 @@ def test_twelve_become_five_and_the_database_tells_why(
         engine.managed(f"high-{number}", "high")
     engine.start("web")
     so1 = running()
-    so1.daemon.tick()
-    so1.daemon.tick()
+    so1.tick()
+    so1.tick()
     left = engine.names()
     assert "web" in left
     assert len([name for name in left if name.startswith("low")]) == 3
     assert len([name for name in left if name.startswith("high")]) == 2
-    assert so1.rows("SELECT deleted_count FROM metrics ORDER BY id") == [(7,), (0,)]
+    assert so1.rows("SELECT deleted_count FROM metrics ORDER BY id") == [(0,), (7,)]
     # Another engine of this machine may have containers too: only ours are counted.
     assert so1.rows(
         "SELECT class, count(*) FROM container_totals WHERE timestamp ="
@@ -112,13 +121,13 @@ def test_while_docker_hangs_metrics_go_on(
     engine.managed("high", "high")
     so1 = running(keep_high=0, grace=0)
     with engine.paused():
-        so1.daemon.tick()
-        so1.daemon.tick()
+        so1.tick()
+        so1.tick()
     ((ticks, containers),) = so1.rows("SELECT count(*), min(container_count) FROM metrics")
     assert ticks == 2
     assert containers >= 1
     assert engine.names() == {"high"}
-    so1.daemon.tick()
+    so1.tick()
     assert engine.names() == set()
     told = so1.rows("SELECT outcome, detail FROM events WHERE kind = 'docker' ORDER BY id")
     assert [outcome for outcome, _ in told] == ["failed", "done"]
@@ -141,7 +150,7 @@ def test_docker_that_hangs_while_containers_are_removed(
             return govern(*arguments)
 
     monkeypatch.setattr(inner, "govern", hang)
-    so1.daemon.tick()
+    so1.tick()
     assert so1.rows("SELECT count(*) FROM metrics") == [(1,)]
     failed = so1.rows("SELECT outcome, detail FROM events WHERE kind = 'remove'")
     assert len(failed) == 6
@@ -150,7 +159,7 @@ def test_docker_that_hangs_while_containers_are_removed(
     deadline = time.monotonic() + 30
     while engine.names("-a"):
         assert time.monotonic() < deadline
-        so1.daemon.tick()
+        so1.tick()
 
 
 def test_observe(engine: LiveEngine, running: Callable[..., Running]) -> None:
@@ -158,7 +167,7 @@ def test_observe(engine: LiveEngine, running: Callable[..., Running]) -> None:
         engine.managed(f"low-{number}", "low")
     so1 = running(mode="observe")
     for _ in range(3):
-        so1.daemon.tick()
+        so1.tick()
     assert len(engine.names()) == 12
     planned = so1.rows("SELECT container_name, outcome FROM events WHERE kind = 'remove'")
     assert {outcome for _, outcome in planned} == {"planned"}

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: MIT
 """`so1 daemon`."""
 
+import logging
+import os
+import resource
 from pathlib import Path
 
 import click
 
-from so1 import config, journal
+from so1 import config
 from so1.commands import settings
-from so1.daemon import Daemon, Publisher
+from so1.daemon import journal
+from so1.daemon.daemon import Daemon
+from so1.daemon.systemd import Notifier
+from so1.daemon.watcher import Publisher
 from so1.docker_engine import Engine
 from so1.governor.governor import Governor
-from so1.notify import Notifier
 from so1.store import lock
 from so1.store.database import Database, DatabaseError
 from so1.store.removals import Removals
@@ -40,20 +45,25 @@ def command(path: Path) -> None:
             " and belong to the daemon's user"
         ) from error
     notifier = Notifier()
-    Daemon(
+    _raise_limits()
+    ended = Daemon(
         current,
         database,
-        # Stopping containers may take long; systemd hears from us meanwhile.
-        containers=Governor(
-            Engine(current.docker),
-            current.governor,
-            Removals(database),
-            beat=notifier.watchdog,
-        ),
+        containers=Governor(Engine(current.docker), current.governor, Removals(database)),
         reload=lambda: config.load(path),
         notifier=notifier,
         publisher=_publisher,
     ).run()
+    if not ended:
+        # A thread waits for an engine that hangs; Python would wait for it to end. All is stored.
+        logging.shutdown()
+        os._exit(0)
+
+
+def _raise_limits() -> None:
+    """Allow as many open files as the service may have: each container takes eleven."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _publisher() -> Publisher:

@@ -4,14 +4,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from msgspec.structs import replace
 
 from so1.config import Config, Policy
-from so1.docker_engine import Engine, EngineError, UnreachableError
+from so1.docker_engine import Engine, EngineError, Happened, UnreachableError
 from so1.governor import checks, removal
 from so1.governor.policy import Plan, Verdict, plan
 from so1.model import Container, ContainerUsage
@@ -96,6 +96,10 @@ class Governor:
     def running(self) -> list[Container]:
         """List the running containers; raises EngineError."""
         return self._engine.running()
+
+    def events(self, since_ns: int, seconds: int) -> Iterator[Happened]:
+        """Give what happened to containers since then, and what does for so many seconds."""
+        return self._engine.events(since_ns, seconds)
 
     def govern(
         self, usages: Sequence[ContainerUsage], taken_ns: int, tell: Tell = lambda _: None

@@ -2,6 +2,7 @@
 """The database file: opening, upgrading, one transaction a tick, and pruning."""
 
 import contextlib
+import functools
 import itertools
 import os
 import shutil
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -20,6 +22,9 @@ from so1.escape_controls import escape_controls
 from so1.store.event import Event
 from so1.store.readers import Readers
 from so1.store.rows import COLUMNS, Tick
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _TABLES = tuple(COLUMNS)
 _PRUNE_ROWS = 5_000
@@ -91,8 +96,21 @@ def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
 
 
+def _alone(
+    method: Callable[Concatenate["Database", P], T],
+) -> Callable[Concatenate["Database", P], T]:
+    """Let one thread at a time use the connection."""
+
+    @functools.wraps(method)
+    def locked(self: "Database", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class Database:
-    """The writer's side; there is one writer at a time."""
+    """The writer's side; there is one writer at a time, and any thread may be the one to write."""
 
     def __init__(self, path: Path, boottime: Callable[[], float] = boottime) -> None:
         """Open the file, make it where there is none, and bring its tables up to date.
@@ -165,6 +183,7 @@ class Database:
         self.notices.append(f"The database was damaged: it is kept as {self.moved_to}.")
         return connection
 
+    @_alone
     def replace(self) -> None:
         """Move the file aside, as it turned out to be damaged, and start a new one.
 
@@ -234,6 +253,7 @@ class Database:
         """How long the database has been watched; the time while no daemon ran is not in it."""
         return self._watched_before + round((self._boottime() - self._opened_at) * 1000)
 
+    @_alone
     def close(self) -> None:
         """Close the file and leave its -wal and -shm in place.
 
@@ -278,6 +298,7 @@ class Database:
                 with self._transaction(whole, connection):
                     pass
 
+    @_alone
     def write_tick(self, tick: Tick) -> None:
         """Write a tick, all of it or nothing.
 
@@ -294,6 +315,7 @@ class Database:
             self._insert_events(connection, tick.events, watched)
         self._rows = sum(len(getattr(tick, table)) for table in _ROWS)
 
+    @_alone
     def add_events(self, events: Iterable[Event]) -> None:
         """Write events that belong to no tick, all or none.
 
@@ -372,6 +394,7 @@ class Database:
         if file + self._log() > self._max_bytes and not self._checkpoint(connection):
             raise DatabaseError(f"it is as large as it may be; {self._holder()}")
 
+    @_alone
     def held(self) -> str | None:
         """Tell who keeps the log from beginning anew, in a sentence; None while nobody does.
 
@@ -394,6 +417,7 @@ class Database:
             name = f" ({escape_controls(comm.strip())})"
         return f"process {pid}{name} keeps a transaction open; end it"
 
+    @_alone
     def prune(self, keep_ms: int, keep_events_ms: int, max_bytes: int) -> None:
         """Delete some of what is too old, and some of the oldest where the file is too large.
 
@@ -476,6 +500,7 @@ class Database:
             last, freed = id_, freed + size
         return last, freed
 
+    @_alone
     def size(self) -> int:
         """Bytes of the file that hold something, and of its log; 0 where it cannot be read."""
         if self._connection is None:

@@ -6,7 +6,7 @@ column class); only the timestamp, which comes first in every table, is left to 
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
@@ -217,19 +217,22 @@ def _container(usage: ContainerUsage) -> ContainerRow:
 
 
 def _largest_and_busiest(
-    processes: Sequence[Process], busy: Sequence[Process], cpu: CpuUsage, top: int
+    processes: Sequence[Process], busy: Iterable[tuple[int, Process]], top: int
 ) -> list[Process]:
-    """Keep the `top` largest and the `top` busiest, in the order of their pids."""
+    """Keep the `top` largest and the `top` busiest, in the order of their pids.
+
+    busy are those that used CPU, each behind how much.
+    """
     largest = heapq.nlargest(top, processes, key=_rss)
-    busiest = heapq.nlargest(top, busy, key=cpu.of)
-    chosen = {p.key: p for p in (*largest, *busiest)}
-    return [chosen[key] for key in sorted(chosen)]
+    busiest = heapq.nlargest(top, ((used, p.pid, p) for used, p in busy))
+    chosen = {p.pid: p for p in largest} | {pid: p for _, pid, p in busiest}
+    return [chosen[pid] for pid in sorted(chosen)]
 
 
 def _processes(processes: Sequence[Process], cpu: CpuUsage, top: int) -> list[ProcessRow]:
     kept = processes
     if top and len(processes) > top:
-        kept = _largest_and_busiest(processes, cpu.busy, cpu, top)
+        kept = _largest_and_busiest(processes, cpu.used, top)
     rows = [ProcessRow(p.pid, p.name, p.rss, round(cpu.percent(p))) for p in kept]
     if len(kept) < len(processes):
         # The sums over the table stay those of the host.
@@ -243,27 +246,29 @@ def _container_processes(
     containers: Sequence[ContainerUsage], cpu: CpuUsage, top: int
 ) -> list[ContainerProcessRow]:
     """Lay out the processes of all containers; what is left of each is one more row."""
-    inside = [p for usage in containers for p in usage.members]
-    kept = inside
-    if top and len(inside) > top:
-        kept = _largest_and_busiest(inside, [p for p in inside if cpu.of(p)], cpu, top)
+    inside = {p.pid: usage.container.id for usage in containers for p in usage.members}
+    busy = [(used, p) for used, p in cpu.used if p.pid in inside]
+    kept = [p for usage in containers for p in usage.members]
+    if top and len(kept) > top:
+        kept = _largest_and_busiest(kept, busy, top)
+    own: defaultdict[str, list[Process]] = defaultdict(list)
+    for p in kept:
+        own[inside[p.pid]].append(p)
+    spent: Counter[str] = Counter()
+    for used, p in busy:
+        spent[inside[p.pid]] += used
     rows = []
-    chosen = {p.key for p in kept}
     for usage in containers:
         id_, name = usage.container.id, usage.container.name
-        ram = used = others = 0
-        for p in usage.members:
-            if p.key in chosen:
-                rows.append(
-                    ContainerProcessRow(id_, name, p.pid, p.name, p.rss, round(cpu.percent(p)))
-                )
-            else:
-                others += 1
-                ram += p.rss
-                used += cpu.of(p)
-        if others:
-            ram = min(ram, _INTEGER_MAX)
-            rows.append(ContainerProcessRow(id_, name, 0, OTHER, ram, round(cpu.share(used))))
+        shown = own[id_]
+        rows += [
+            ContainerProcessRow(id_, name, p.pid, p.name, p.rss, round(cpu.percent(p)))
+            for p in shown
+        ]
+        if len(shown) < len(usage.members):
+            ram = min(usage.ram - sum(map(_rss, shown)), _INTEGER_MAX)
+            rest = cpu.share(spent[id_] - sum(map(cpu.of, shown)))
+            rows.append(ContainerProcessRow(id_, name, 0, OTHER, ram, round(rest)))
     return rows
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from so1.notify import Notifier
+from so1.daemon.systemd import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from so1 import journal
+from so1.daemon import journal
 
 
 @pytest.fixture(autouse=True)

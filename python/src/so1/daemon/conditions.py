@@ -3,35 +3,34 @@
 
 import logging
 import re
-from collections import deque
+import threading
 from collections.abc import Callable
 
+from so1.daemon.outbox import Outbox
 from so1.store.event import Event, Kind
 
 _log = logging.getLogger(__name__)
 _NUMBER = re.compile(r"0x[0-9a-f]+|[0-9]+")
 _REASONS = 20
 """Different sentences of one trouble that are told; one that changes for ever is not."""
-_EVENTS = 1_000
-"""Events kept for a database that cannot be written to; the oldest go first."""
 
 
 class Conditions:
-    """Logs the beginning and the end of each trouble, and keeps both as events to be stored."""
+    """Logs the beginning and the end of each, and puts both into the outbox; from any thread."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """Begin without a trouble; `clock` gives Unix epoch seconds."""
+    def __init__(self, outbox: Outbox, clock: Callable[[], float]) -> None:
+        """Begin with none; `clock` gives Unix epoch seconds."""
+        self._outbox = outbox
         self._clock = clock
+        self._lock = threading.RLock()
         self._now: dict[Kind, str] = {}
         self._told: dict[Kind, set[str]] = {}
-        """What was told of each trouble since it began, without its numbers."""
-        self.events: deque[Event] = deque(maxlen=_EVENTS)
-        """What is still to be written to the database."""
+        """What was told of each since it began, without its numbers."""
 
     def happened(self, kind: Kind, outcome: str, detail: str, level: int = logging.INFO) -> None:
         """Log and keep something that happened once; outcome is 'done' or 'failed'."""
         _log.log(level, "%s", detail)
-        self.events.append(
+        self._outbox.put(
             Event(
                 timestamp=round(self._clock() * 1000),
                 kind=kind,
@@ -45,18 +44,20 @@ class Conditions:
 
         A reason that differs in numbers alone (a port, an address in memory) is the same one.
         """
-        told = self._told.setdefault(kind, set())
-        reason = _NUMBER.sub("#", sentence)
-        if reason not in told and len(told) < _REASONS:
-            told.add(reason)
-            self.happened(kind, "failed", sentence, logging.WARNING)
-        self._now[kind] = sentence
+        with self._lock:
+            told = self._told.setdefault(kind, set())
+            reason = _NUMBER.sub("#", sentence)
+            if reason not in told and len(told) < _REASONS:
+                told.add(reason)
+                self.happened(kind, "failed", sentence, logging.WARNING)
+            self._now[kind] = sentence
 
     def over(self, kind: Kind, sentence: str) -> None:
         """Note that it works; said only where it did not before."""
-        self._told.pop(kind, None)
-        if self._now.pop(kind, None) is not None:
-            self.happened(kind, "done", sentence)
+        with self._lock:
+            self._told.pop(kind, None)
+            if self._now.pop(kind, None) is not None:
+                self.happened(kind, "done", sentence)
 
     def lasts(self, kind: Kind) -> bool:
         """Whether it did not work when it was last tried."""
@@ -65,4 +66,5 @@ class Conditions:
     @property
     def current(self) -> list[str]:
         """What does not work now, a sentence each."""
-        return list(self._now.values())
+        with self._lock:
+            return list(self._now.values())

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""The loop that acts on the newest sample, for as long as it takes."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from so1.daemon.conditions import Conditions
+from so1.daemon.outbox import Outbox
+from so1.daemon.storing import Storing
+from so1.model import ContainerUsage
+from so1.sample import Sample
+from so1.store.event import Event
+
+_log = logging.getLogger(__name__)
+
+
+class Governor(Protocol):
+    """What the loop needs of the governor."""
+
+    def govern(
+        self, usages: Sequence[ContainerUsage], taken_ns: int, tell: Callable[[Event], None]
+    ) -> object:
+        """Plan and act on what was measured then, on CLOCK_BOOTTIME; tell each thing at once."""
+
+    def stop(self) -> None:
+        """Begin nothing further."""
+
+
+class Governing:
+    """Hands the governor one sample after the other; one that comes meanwhile replaces the last."""
+
+    def __init__(
+        self, governor: Governor, storing: Storing, outbox: Outbox, conditions: Conditions
+    ) -> None:
+        """Begin without a sample."""
+        self._governor = governor
+        self._storing = storing
+        self._outbox = outbox
+        self._conditions = conditions
+        self._changed = threading.Condition()
+        self._newest: Sample | None = None
+        self._ending = False
+
+    def hand(self, sample: Sample) -> None:
+        """Make this the sample that is acted upon next; returns at once."""
+        with self._changed:
+            self._newest = sample
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Begin nothing further."""
+        self._governor.stop()
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Act on samples until `stop`."""
+        while sample := self._wait():
+            self.act(sample)
+
+    def act(self, sample: Sample) -> None:
+        """Act on one sample; no fault in it ends the daemon."""
+        try:
+            self._governor.govern(list(sample.containers), sample.snapshot.taken_ns, self._tell)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is told, and the next may do better
+            _log.exception("the governor failed")
+            self._conditions.begins(
+                "governor", f"The governor failed, the journal has the whole of it: {error!r}."
+            )
+        else:
+            self._conditions.over("governor", "The governor works again.")
+
+    def _wait(self) -> Sample | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None or self._ending)
+            sample, self._newest = self._newest, None
+            return None if self._ending else sample
+
+    def _tell(self, event: Event) -> None:
+        line = f"{event.kind} {event.container_name} {event.outcome}: {event.detail}"
+        if event.outcome == "done" and event.recreate:
+            # On a full disk the journal may be all that is left of it.
+            line += f" To bring it back: {event.recreate}"
+        _log.info("%s", line)
+        self._outbox.put(event)
+        # What is gone cannot be told again, so its event does not wait for the tick; but where the
+        # database takes none, each would only be waited for: they come with the tick.
+        if not self._conditions.lasts("database"):
+            self._storing.flush()
