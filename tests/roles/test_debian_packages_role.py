@@ -146,6 +146,6 @@ def test_every_task_that_installs_forbids_removals() -> None:
         assert arguments.get("state", "present") == "present", path
     for path in [*REPOSITORY.glob("roles/*/tasks/*.yml"), *REPOSITORY.glob("roles/*/files/*.sh")]:
         for line in path.read_text().splitlines():
-            assert not re.search(
-                r"\b(apt-get|aptitude|dpkg) .*\b(install|remove|purge)\b", line
-            ), line
+            assert not re.search(r"\b(apt-get|aptitude|dpkg) .*\b(install|remove|purge)\b", line), (
+                line
+            )
