@@ -113,7 +113,11 @@ class Runner:
         self._results: dict[str, tuple[str, float]] = {}
 
     def run(self) -> bool:
-        """Run all; one that fails keeps only those from running that need it."""
+        """Run all; one that fails keeps only those from running that need it.
+
+        Exits where it is interrupted, after it has ended what runs.
+        """
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._logs.mkdir(parents=True, exist_ok=True)
         for old in self._logs.iterdir():
             old.unlink()

@@ -11,7 +11,7 @@ from benchmarks.dashboards import history, plugin
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-GOAL_MS = 200
+GOAL_MS = 50
 RUNS = 5
 
 

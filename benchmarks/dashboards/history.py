@@ -38,7 +38,8 @@ def fill(
         removed = int(number % 50 == 25)
         connection.execute(
             "INSERT INTO metrics (timestamp, total_ram, free_ram, used_ram, container_count,"
-            " process_count, deleted_count, source, cpu_usage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " process_count, deleted_count, source, cpu_usage, available_ram, troubles)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 now,
                 8_000_000,
@@ -49,6 +50,8 @@ def fill(
                 removed,
                 "module",
                 12.5,
+                8_000_000 - used * 3 // 4,
+                "Docker does not answer.",
             ),
         )
         connection.executemany(
@@ -70,16 +73,18 @@ def fill(
             ],
         )
         generation = number // 90  # containers come and go: another ten every half an hour
-        totals = [
-            (
-                *(now, f"{generation * containers + index:064x}", f"so1-{generation}-{index}"),
-                *("alpine", CLASSES[index % 3], 2, chance.randrange(1_000, 90_000), 3.5),
-            )
-            for index in range(containers)
-        ]
+        totals = []
+        for index in range(containers):
+            ram = chance.randrange(1_000, 90_000)
+            id_ = f"{generation * containers + index:064x}"
+            name, class_ = f"so1-{generation}-{index}", CLASSES[index % 3]
+            charged = (ram, 1 << 17, int(number % 90 == index), 0.5, 0.1, 0, "healthy")
+            totals.append((now, id_, name, "alpine", class_, 2, ram, 3.5, *charged))
         connection.executemany(
             "INSERT INTO container_totals (timestamp, container_id, container_name, image, class,"
-            " process_count, ram_usage, cpu_usage) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " process_count, ram_usage, cpu_usage, memory, memory_limit, oom_kills, cpu_throttled,"
+            " memory_pressure, restarts, health)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             totals,
         )
         connection.executemany(
@@ -94,5 +99,11 @@ def fill(
                 " VALUES (?, 'remove', 'done', ?, ?, 'alpine', 'low', 4096, 1.5, 'class',"
                 " 'Removed as the largest of its class.', 'docker run alpine')",
                 (now, "0" * 64, f"so1-{number}"),
+            )
+        if number % 50 == 26:
+            connection.execute(
+                "INSERT INTO events (timestamp, kind, outcome, detail)"
+                " VALUES (?, 'docker', 'failed', 'Docker does not answer.')",
+                (now,),
             )
     connection.commit()

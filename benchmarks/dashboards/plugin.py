@@ -46,8 +46,30 @@ def datasource() -> dict[str, Any]:
     return source
 
 
-def _interval(text: str | None) -> int:
-    return int((text or "1s").removesuffix("s")) * 1_000
+_S, _MIN, _HOUR = 1_000, 60_000, 3_600_000
+_ROUND = (
+    *((10, 1), (15, 10), (35, 20), (75, 50), (150, 100), (350, 200), (750, 500)),
+    *((1_500, _S), (3_500, 2 * _S), (7_500, 5 * _S), (12_500, 10 * _S), (17_500, 15 * _S)),
+    *((25_000, 20 * _S), (45_000, 30 * _S), (90_000, _MIN), (210_000, 2 * _MIN)),
+    *((450_000, 5 * _MIN), (750_000, 10 * _MIN), (1_050_000, 15 * _MIN), (1_500_000, 20 * _MIN)),
+    *((2_700_000, 30 * _MIN), (5_400_000, _HOUR), (9_000_000, 2 * _HOUR), (16_200_000, 3 * _HOUR)),
+    *((32_400_000, 6 * _HOUR), (86_400_000, 12 * _HOUR), (604_800_000, 24 * _HOUR)),
+)
+"""Below how many milliseconds a point Grafana takes which interval (rangeUtil.roundInterval)."""
+
+MOST_POINTS = 361
+"""Of a panel that asks for 300: Grafana sends 360 intervals over 6 hours, and one has begun."""
+
+
+def milliseconds(text: str) -> int:
+    """Read an interval as panels have it, in seconds."""
+    return int(text.removesuffix("s")) * 1_000
+
+
+def interval(length: int, points: int, least: int) -> int:
+    """Give the interval that Grafana sends for a range of milliseconds and a panel's settings."""
+    wanted = length / points
+    return max(least, next((taken for below, taken in _ROUND if wanted < below), 7 * 24 * _HOUR))
 
 
 def queries(dashboard: dict[str, Any]) -> Iterator[StoredQuery]:
@@ -62,7 +84,7 @@ def queries(dashboard: dict[str, Any]) -> Iterator[StoredQuery]:
                 target["queryType"],
                 tuple(target["timeColumns"]),
                 int(panel.get("maxDataPoints") or 1_000),
-                _interval(panel.get("interval")),
+                milliseconds(panel.get("interval") or "1s"),
                 tuple(panel.get("transformations", ())),
             )
     for annotation in dashboard["annotations"]["list"]:
@@ -86,11 +108,11 @@ def substitute(query: StoredQuery, dashboard: dict[str, Any], start: int, end: i
 
     Raises KeyError where the query names a variable that there is not.
     """
-    interval = max(query.min_interval_ms, (end - start) // query.max_points)
+    taken = interval(end - start, query.max_points, query.min_interval_ms)
     values: dict[str, str] = {
         "__from": str(start),
         "__to": str(end),
-        "__interval_ms": str(interval),
+        "__interval_ms": str(taken),
         **{
             variable["name"]: variable["current"]["value"]
             for variable in dashboard["templating"]["list"]

@@ -1,14 +1,46 @@
 # SPDX-License-Identifier: MIT
 """The dashboard of the containers and of what the governor does with them."""
 
-from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.builders import common, stat
 from grafana_foundation_sdk.builders.dashboard import TextBoxVariable
 from grafana_foundation_sdk.models import dashboard
+from grafana_foundation_sdk.models.common import (
+    BigValueTextMode,
+    GraphDrawStyle,
+    LegendDisplayMode,
+    LegendPlacement,
+    LineInterpolation,
+    StackingMode,
+)
 from grafana_foundation_sdk.models.dashboard import VariableOption
 
-from generator.board import board, place
-from generator.panel import bars, dial, graph, named_graph, number, rows, steps, unit
-from generator.query import LAST_TICK, PART, SAMPLED_TICKS, once_ticked
+from generator.board import Placed, board, place
+from generator.panel import (
+    WRAPPED,
+    bars,
+    fixed,
+    graph,
+    named_colours,
+    named_graph,
+    number,
+    rows,
+    settled,
+    steps,
+    unit,
+    width,
+)
+from generator.query import (
+    LABEL,
+    LAST_TICK,
+    PART,
+    counted,
+    largest,
+    lines,
+    once_ticked,
+    per_interval,
+    sampled,
+)
+from generator.system import BUSY, CALM, failures, last_tick
 
 UID = "so1-containers"
 TITLE = "SO1 Containers"
@@ -19,7 +51,16 @@ POLICY = {
 }
 """The daemon's defaults; the role writes a host's own numbers in their place."""
 
-IDLE = "No container was running at the last tick"
+NO_CONTAINER = "No container ran at the last tick"
+CLASSES = {"low": "green", "high": "orange", "unmanaged": "text"}
+OUTCOMES = {"done": "green", "planned": "blue", "refused": "orange", "failed": "red"}
+OVER = ", over"
+"""What follows a figure that is above the policy's."""
+BAR_POINTS = 60
+LAST_HOUR = "timestamp BETWEEN MAX($__from, $__to - 3600000) AND $__to"
+MEMORY = "COALESCE(memory, ram_usage)"
+"""What the kernel charges a container, or where that was not measured its processes' RAM."""
+HEALTHS = {"healthy": "green", "starting": "blue", "unhealthy": "red"}
 
 
 def _variable(name: str, value: str, description: str) -> TextBoxVariable:
@@ -36,74 +77,34 @@ def _policy(name: str) -> str:
     return f"CAST(${{{name}:sqlstring}} AS INTEGER)"
 
 
-def _class_count(name: str) -> stat.Panel:
+def _against(title: str, description: str, which: str, limit: str, colour: str) -> stat.Panel:
+    """Show how many containers there are of how many that the policy wants."""
+    most = _policy(limit)
+    figure = once_ticked(
+        f"COUNT(*) || ' of ' || {most} || CASE WHEN COUNT(*) > {most} THEN '{OVER}' ELSE '' END"
+    )
     sql = f"""
-        SELECT {once_ticked("COUNT(*)")} AS running,
-               {once_ticked(_policy("keep_" + name))} AS kept
+        SELECT {figure} AS containers
         FROM container_totals
-        WHERE timestamp = {LAST_TICK} AND class = '{name}'
+        WHERE timestamp = {LAST_TICK} AND {which}
     """  # noqa: S608 - constants
+    over = dashboard.DashboardRegexMapOptions(
+        pattern=f"/{OVER}$/", result=dashboard.ValueMappingResult(color=colour, index=0)
+    )
     return (
-        number(
-            f"Class {name}",
-            f"Managed containers of {name} consumption at the last tick, and how many are kept.",
-            sql,
-        )
-        .unit("short")
-        .decimals(0)
-        .thresholds(steps((None, "blue")))
+        number(title, description, sql)
+        .unit("string")
+        .text_mode(BigValueTextMode.VALUE)
+        .mappings([dashboard.RegexMap(options=over)])
+        .thresholds(CALM)
     )
 
 
-def _outcomes() -> list[dashboard.DynamicConfigValue]:
-    colours = {"done": "green", "planned": "blue", "refused": "orange", "failed": "red"}
-    mapping = {name: {"color": colour} for name, colour in colours.items()}
-    return [
-        dashboard.DynamicConfigValue(
-            id_val="mappings", value=[{"type": "value", "options": mapping}]
-        ),
-        dashboard.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}),
-    ]
-
-
-def _per_container(column: str) -> str:
-    return f"""
-        SELECT c.timestamp / 1000 AS time, c.container_name AS name, c.{column} AS value
-        FROM {SAMPLED_TICKS} AS tick
-        JOIN container_totals AS c ON c.timestamp = tick.timestamp
-        ORDER BY 1
-    """  # noqa: S608 - constants
-
-
-def _now(column: str) -> str:
-    return f"""
-        SELECT container_name AS container, {column} AS value
-        FROM container_totals
-        WHERE timestamp = {LAST_TICK}
-        ORDER BY {column} DESC
-        LIMIT 20
-    """  # noqa: S608 - constants
-
-
-def containers() -> dashboard.Dashboard:
-    """How many containers there are of each class, what they use, and what was done to them."""
-    managed = dial(
-        "Managed, of the maximum",
-        "Managed containers at the last tick as a share of the maximum; above 100 % the governor"
-        " goes down to what is kept of each class.",
-        f"""
-        SELECT {once_ticked(f"COUNT(*) * 100.0 / MAX(1, {_policy('maximum')})")} AS managed
-        FROM container_totals
-        WHERE timestamp = {LAST_TICK} AND class <> 'unmanaged'
-        """,  # noqa: S608
-    )
+def _tiles() -> list[Placed]:
     unmanaged = number(
         "Unmanaged",
         "Containers without the label so1.managed=true at the last tick; none is ever touched.",
-        f"""
-        SELECT {once_ticked("COUNT(*)")} AS unmanaged FROM container_totals
-        WHERE timestamp = {LAST_TICK} AND class = 'unmanaged'
-        """,  # noqa: S608
+        counted("unmanaged", "container_totals", "class = 'unmanaged'"),
     )
     removed = number(
         "Removed",
@@ -113,147 +114,310 @@ def containers() -> dashboard.Dashboard:
         WHERE timestamp BETWEEN $__from AND $__to
         """,
     )
+    killed = number(
+        "OOM kills",
+        "Processes of containers that the kernel killed for want of memory in the last hour of the"
+        " time range.",
+        f"""
+        SELECT {once_ticked("COALESCE(SUM(oom_kills), 0)")} AS killed
+        FROM container_totals
+        WHERE {LAST_HOUR}
+        """,  # noqa: S608
+    )
+    grey = steps((None, "text"))
+    return [
+        (last_tick(), 3, 4),
+        (failures(), 3, 4),
+        (
+            _against(
+                "Managed",
+                "Managed containers at the last tick, of the maximum; above it the governor goes"
+                " down to what is kept of each class at once.",
+                "class <> 'unmanaged'",
+                "maximum",
+                "red",
+            ),
+            3,
+            4,
+        ),
+        *(
+            (
+                _against(
+                    f"Class {name}",
+                    f"Managed containers of {name} consumption at the last tick, and how many are"
+                    " kept.",
+                    f"class = '{name}'",
+                    f"keep_{name}",
+                    "orange",
+                ),
+                3,
+                4,
+            )
+            for name in ("low", "high")
+        ),
+        (unmanaged.unit("short").thresholds(grey), 3, 4),
+        (removed.unit("short").thresholds(grey), 3, 4),
+        (killed.unit("short").decimals(0).thresholds(steps((None, "green"), (1, "red"))), 3, 4),
+    ]
+
+
+def _classes() -> str:
+    counts = ", ".join(
+        f"COUNT(CASE WHEN class = '{name}' THEN 1 END) AS {name}" for name in CLASSES
+    )
+    limits = ", ".join(f'{_policy(name)} AS "{name.replace("_", " ")}"' for name in POLICY)
+    source = f"""
+        SELECT time, {counts}, {limits}
+        FROM ({sampled()}) AS tick LEFT JOIN container_totals USING (timestamp)
+        GROUP BY tick.timestamp
+    """  # noqa: S608 - constants
+    return lines(source, *CLASSES, *(name.replace("_", " ") for name in POLICY))
+
+
+def _per_container(column: str) -> str:
+    busiest = {MEMORY: "used_ram", "cpu_usage": "cpu_usage"}[column]
+    return largest(
+        f"""
+        SELECT time, container_id AS key, {_short("container_name")} AS name,
+               'others, ' || class AS rest, {column} AS value
+        FROM tick CROSS JOIN container_totals USING (timestamp)
+        """,  # noqa: S608 - constants
+        busiest,
+    )
+
+
+def _short(column: str) -> str:
+    """Keep both ends of a long name: the end is what tells two of them apart."""
+    return (
+        f"(CASE WHEN length({column}) > 24"
+        f" THEN substr({column}, 1, 11) || '…' || substr({column}, -12) ELSE {column} END)"
+    )
+
+
+def _now(column: str) -> str:
+    return f"""
+        SELECT {LABEL.format(_short("container_name"))} AS container, {column} AS value
+        FROM container_totals
+        WHERE timestamp = {LAST_TICK}
+        ORDER BY {column} DESC
+        LIMIT 10
+    """  # noqa: S608 - constants
+
+
+def _graphs() -> list[Placed]:
+    dashed: dict[str, object] = {
+        "custom.lineStyle": {"fill": "dash", "dash": [6, 6]},
+        "custom.lineWidth": 1,
+    }
     classes = graph(
         "Containers by class",
         "Containers of each class at the last tick of each interval, against the policy's numbers.",
-        f"""
-        SELECT {PART}, tick.timestamp / 1000 AS time,
-               COUNT(CASE WHEN c.class = 'low' THEN 1 END) AS low,
-               COUNT(CASE WHEN c.class = 'high' THEN 1 END) AS high,
-               COUNT(CASE WHEN c.class = 'unmanaged' THEN 1 END) AS unmanaged,
-               {_policy("maximum")} AS maximum,
-               {_policy("keep_low")} AS "keep low",
-               {_policy("keep_high")} AS "keep high"
-        FROM {SAMPLED_TICKS} AS tick
-        LEFT JOIN container_totals AS c ON c.timestamp = tick.timestamp
-        GROUP BY tick.timestamp
-        ORDER BY tick.timestamp
-        """,  # noqa: S608
-    ).override_by_regexp(
-        "maximum|keep.*", unit("short", **{"custom.lineStyle": {"fill": "dash", "dash": [10, 10]}})
+        _classes(),
+    ).override_by_regexp("/^(maximum|keep .*)$/", settled(**dashed))
+    colours = {**CLASSES, "maximum": "red", "keep low": "green", "keep high": "orange"}
+    for name, colour in colours.items():
+        classes.override_by_name(name, settled(**fixed(colour)))
+    done = graph(
+        "Removals and failures",
+        "What the governor removed, planned, and could not do in each interval.",
+        per_interval(
+            removed="kind = 'remove' AND outcome = 'done'",
+            planned="outcome = 'planned'",
+            refused="outcome = 'refused'",
+            failed="outcome = 'failed'",
+        ),
     )
-    current_list = rows(
+    for name, colour in {**OUTCOMES, "removed": "blue", "planned": "text"}.items():
+        if name != "done":
+            done.override_by_name(name, settled(**fixed(colour)))
+    ram = named_graph(
+        "RAM per container",
+        "The largest, at the fullest tick of each interval, by what the kernel charges them without"
+        " caches; the rest by class.",
+        _per_container(MEMORY),
+    )
+    cpu = named_graph(
+        "CPU per container",
+        "The busiest, in percent of one CPU, at the busiest tick of each interval; the rest by"
+        " class.",
+        _per_container("cpu_usage"),
+    )
+    none_ran = "No container ran in this time range"
+    stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
+    return [
+        (
+            classes.unit("short")
+            .decimals(0)
+            .min(0)
+            .fill_opacity(0)
+            .line_interpolation(LineInterpolation.STEP_AFTER)
+            .legend(
+                common.VizLegendOptions()
+                .display_mode(LegendDisplayMode.LIST)
+                .placement(LegendPlacement.BOTTOM)
+                .show_legend(show_legend=True)
+                .calcs([])
+            )
+            .thresholds(CALM),
+            12,
+            8,
+        ),
+        (
+            done.unit("short")
+            .decimals(0)
+            .min(0)
+            .max_data_points(BAR_POINTS)
+            .axis_soft_max(5)
+            .draw_style(GraphDrawStyle.BARS)
+            .line_width(0)
+            .fill_opacity(80)
+            .stacking(stacked)
+            .legend(
+                common.VizLegendOptions()
+                .display_mode(LegendDisplayMode.LIST)
+                .placement(LegendPlacement.BOTTOM)
+                .show_legend(show_legend=True)
+                .calcs(["sum"])
+            )
+            .thresholds(CALM),
+            12,
+            8,
+        ),
+        (ram.unit("kbytes").min(0).thresholds(CALM).no_value(none_ran), 12, 8),
+        (cpu.unit("percent").min(0).decimals(1).thresholds(CALM).no_value(none_ran), 12, 8),
+    ]
+
+
+def _limits(*limits: tuple[float | None, str]) -> dict[str, object]:
+    return {
+        "custom.cellOptions": {"type": "color-text"},
+        "thresholds": steps(*limits).build(),
+        **width(80),
+    }
+
+
+def _nearness(orange: float, red: float) -> list[dashboard.DynamicConfigValue]:
+    limits = _limits((None, "text"), (orange, "orange"), (red, "red"))
+    return unit("percent", decimals=0, **limits)
+
+
+def _lists() -> list[Placed]:
+    ram = bars(
+        "RAM now",
+        "What the kernel charges the ten largest containers at the last tick, without caches.",
+        _now(MEMORY),
+    )
+    cpu = bars(
+        "CPU now",
+        "CPU of the ten busiest containers between the last two ticks, in percent of one CPU.",
+        _now("cpu_usage"),
+    )
+    current = rows(
         "Containers",
-        "Every running container at the last tick, the largest first.",
+        "Every running container at the last tick: those that are unhealthy, then those that lost"
+        " processes for want of memory in the last hour, then the largest. RAM is what the kernel"
+        " charges without caches, pressure the share of the interval that something in it waited"
+        " for memory, throttled the share that a CPU quota made it wait.",
         f"""
-        SELECT {PART}, container_name AS name, image, class, process_count AS processes,
-               ram_usage AS RAM, cpu_usage AS CPU, substr(container_id, 1, 12) AS id
-        FROM container_totals
+        WITH killed AS (
+            SELECT container_id, SUM(oom_kills) AS kills
+            FROM container_totals
+            WHERE {LAST_HOUR}
+            GROUP BY 1
+        )
+        SELECT {PART}, container_name AS name, image, class, health, process_count AS processes,
+               {MEMORY} AS RAM, {MEMORY} * 100.0 / memory_limit AS "of limit",
+               memory_pressure AS pressure, killed.kills AS "OOM, 1 h", cpu_usage AS CPU,
+               cpu_throttled AS throttled, restarts
+        FROM container_totals LEFT JOIN killed USING (container_id)
         WHERE timestamp = {LAST_TICK}
-        ORDER BY ram_usage DESC
+        ORDER BY health = 'unhealthy' DESC NULLS LAST, killed.kills > 0 DESC NULLS LAST,
+                 {MEMORY} DESC
         """,  # noqa: S608
     )
     events = rows(
         "Governor and daemon events",
-        "What was removed, planned, refused or failed, newest first; the last column brings a"
-        " removed container back.",
+        "What was removed, planned, refused or failed, newest first.",
         f"""
         SELECT {PART}, timestamp / 1000.0 AS time, kind, outcome, container_name AS container,
-               image, class, ram_usage AS RAM, cpu_usage AS CPU, rule, detail, recreate
+               ram_usage AS RAM, cpu_usage AS CPU, detail
         FROM events
         WHERE timestamp BETWEEN $__from AND $__to
         ORDER BY timestamp DESC
         LIMIT 200
         """,  # noqa: S608
     )
-    calm = steps((None, "green"))
-    panels = [
+    back = rows(
+        "Bring a removed container back",
+        "The command for each container that was removed, newest first. Values of environment"
+        " variables are not kept; the command names them.",
+        f"""
+        SELECT {PART}, timestamp / 1000.0 AS time, container_name AS container, recreate AS command
+        FROM events
+        WHERE timestamp BETWEEN $__from AND $__to AND recreate IS NOT NULL
+        ORDER BY timestamp DESC
+        LIMIT 50
+        """,  # noqa: S608
+    )
+    blue = steps((None, "blue"))
+    return [
+        (ram.unit("kbytes").min(0).thresholds(blue).no_value(NO_CONTAINER), 12, 9),
         (
-            managed.unit("percent")
-            .min(0)
-            .max(100)
-            .decimals(0)
-            .thresholds(steps((None, "green"), (80, "orange"), (101, "red"))),
-            6,
-            6,
-        ),
-        (_class_count("low"), 5, 6),
-        (_class_count("high"), 5, 6),
-        (unmanaged.unit("short").thresholds(steps((None, "text"))), 4, 6),
-        (removed.unit("short").thresholds(steps((None, "green"), (1, "orange"))), 4, 6),
-        (classes.unit("short").min(0).thresholds(calm), 8, 9),
-        (
-            named_graph(
-                "RAM per container",
-                "Resident RAM of each container's processes at the last tick of each interval.",
-                _per_container("ram_usage"),
-            )
-            .unit("kbytes")
-            .min(0)
-            .thresholds(calm)
-            .no_value(IDLE),
-            8,
-            9,
-        ),
-        (
-            named_graph(
-                "CPU per container",
-                "CPU of each container at the last tick of each interval, in percent of one CPU.",
-                _per_container("cpu_usage"),
-            )
-            .unit("percent")
-            .min(0)
-            .thresholds(calm)
-            .no_value(IDLE),
-            8,
-            9,
-        ),
-        (
-            bars(
-                "RAM now",
-                "Resident RAM of each container at the last tick.",
-                _now("ram_usage"),
-                "container",
-            )
-            .unit("kbytes")
-            .min(0)
-            .display_name("RAM")
-            .thresholds(steps((None, "blue")))
-            .no_value(IDLE),
-            6,
-            10,
-        ),
-        (
-            bars(
-                "CPU now",
-                "CPU of each container between the last two ticks, in percent of one CPU.",
-                _now("cpu_usage"),
-                "container",
-            )
-            .unit("percent")
-            .min(0)
-            .display_name("CPU")
-            .thresholds(steps((None, "blue"), (80, "orange")))
-            .no_value(IDLE),
-            6,
-            10,
-        ),
-        (
-            current_list.unit("string")
-            .thresholds(calm)
-            .no_value(IDLE)
-            .override_by_name("RAM", unit("kbytes"))
-            .override_by_name("CPU", unit("percent", decimals=1))
-            .override_by_name("processes", unit("short")),
+            cpu.unit("percent").min(0).decimals(1).max(100).thresholds(BUSY).no_value(NO_CONTAINER),
             12,
-            10,
+            9,
+        ),
+        (
+            current.unit("string")
+            .thresholds(CALM)
+            .no_value(NO_CONTAINER)
+            .override_by_name("image", unit("string", **WRAPPED, **width(170)))
+            .override_by_name("class", unit("string", **named_colours(CLASSES), **width(95)))
+            .override_by_name("health", unit("string", **named_colours(HEALTHS), **width(85)))
+            .override_by_name("processes", unit("short", **width(90)))
+            .override_by_name("RAM", unit("kbytes", **width(85)))
+            .override_by_name("of limit", _nearness(80, 95))
+            .override_by_name("pressure", _nearness(10, 30))
+            .override_by_name("OOM, 1 h", unit("short", **_limits((None, "text"), (1, "red"))))
+            .override_by_name("CPU", unit("percent", decimals=1, **width(70)))
+            .override_by_name("throttled", _nearness(10, 30))
+            .override_by_name("restarts", unit("short", **_limits((None, "text"), (3, "orange")))),
+            24,
+            9,
         ),
         (
             events.unit("string")
-            .thresholds(calm)
+            .thresholds(CALM)
             .no_value("No event in this time range: nothing was removed, and nothing failed")
-            .override_by_name("time", unit("dateTimeAsSystem"))
-            .override_by_name("RAM", unit("kbytes"))
-            .override_by_name("CPU", unit("percent", decimals=1))
-            .override_by_name("outcome", [*unit("string"), *_outcomes()]),
+            .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
+            .override_by_name("kind", unit("string", **width(90)))
+            .override_by_name("outcome", unit("string", **named_colours(OUTCOMES), **width(85)))
+            .override_by_name("container", unit("string", **WRAPPED, **width(220)))
+            .override_by_name("RAM", unit("kbytes", **width(90)))
+            .override_by_name("CPU", unit("percent", decimals=1, **width(75)))
+            .override_by_name("detail", unit("string", **WRAPPED)),
             24,
             10,
         ),
+        (
+            back.unit("string")
+            .thresholds(CALM)
+            .no_value("No container was removed in this time range")
+            .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
+            .override_by_name("container", unit("string", **WRAPPED, **width(220)))
+            .override_by_name("command", unit("string", **WRAPPED)),
+            24,
+            8,
+        ),
     ]
+
+
+def containers() -> dashboard.Dashboard:
+    """How many containers there are of each class, what they use, and what was done to them."""
     description = (
         "Containers by class against the policy, what they use, and the governor's events."
     )
-    empty = board(UID, TITLE, description, ("so1-system", "SO1 System"))
+    onto = board(UID, TITLE, description)
     for name, (value, meaning) in POLICY.items():
-        empty.with_variable(_variable(name, value, meaning))
-    return place(empty, panels)
+        onto.with_variable(_variable(name, value, meaning))
+    return place(onto, [*_tiles(), *_graphs(), *_lists()])

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from grafana_foundation_sdk.builders import common, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import (
-    Dashboard,
+    DashboardLink,
     DatasourceVariable,
     QueryVariable,
     TextBoxVariable,
@@ -13,7 +13,7 @@ from grafana_foundation_sdk.builders.dashboard import (
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.common import BigValueColorMode
 from grafana_foundation_sdk.models.dashboard import (
-    DashboardCursorSync,
+    DashboardLinkType,
     DataSourceRef,
     DataTransformerConfig,
     DynamicConfigValue,
@@ -23,8 +23,18 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from generator.board import place
-from generator.panel import graph, number, rows, steps, unit
+from generator.board import empty, place
+from generator.panel import (
+    WRAPPED,
+    graph,
+    named_colours,
+    number,
+    rows,
+    steps,
+    unit,
+    width,
+)
+from generator.query import LARGEST
 
 UID = "so1-fleet"
 TITLE = "SO1 Fleet"
@@ -34,6 +44,10 @@ WAITING = "Prometheus has not scraped a host yet"
 Shown = TypeVar("Shown", stat.Panel, table.Panel, timeseries.Panel)
 
 USED = "1 - so1_host_memory_available_bytes / so1_host_memory_size_bytes"
+AGE = "time() - so1_tick_timestamp_seconds"
+LATE = f"{AGE} > bool 3 * so1_tick_interval_seconds + 10"
+WORST = f'max by (instance) (2 - up{{job="so1"}} > 1) or max by (instance) (({LATE}) + ({USED}))'
+"""Above 2: gone; above 1: its ticks are late; below: how full it is."""
 HOST = 'instance="$host"'
 
 
@@ -59,45 +73,88 @@ def _figure(title: str, description: str, expr: str) -> stat.Panel:
 
 
 def _lines(title: str, description: str, expr: str, legend: str) -> timeseries.Panel:
-    return _ask(graph(title, description, ""), _query(expr, legend)).thresholds(
-        steps((None, "green"))
+    return (
+        _ask(graph(title, description, ""), _query(expr, legend))
+        .fill_opacity(0)
+        .thresholds(steps((None, "green")))
     )
 
 
 COLUMNS = {
-    "used": USED,
-    "available": "so1_host_memory_available_bytes",
-    "CPU": "so1_host_cpu_busy_ratio",
-    "processes": "sum by (instance) (so1_host_processes)",
+    "state": 'max by (instance) (up{job="so1"})',
+    "last tick": f"max by (instance) ({AGE})",
+    "used": f"max by (instance) ({USED})",
+    "CPU": "max by (instance) (so1_host_cpu_busy_ratio)",
     "containers": "sum by (instance) (so1_containers)",
-    "last tick": "time() - so1_tick_timestamp_seconds",
+    "governor": "max by (instance) (so1_governor_enforcing)",
     "removed": 'sum by (instance) (increase(so1_governor_removals_total{outcome="done"}[1h]))',
     "failed": 'sum by (instance) (increase(so1_governor_removals_total{outcome="failed"}[1h]))',
-    "up": 'up{job="so1"}',
+    "worst": WORST,
 }
 """The columns of the table of hosts, each an instant query with one row for each host."""
+SEVERITIES = {"critical": "red", "warning": "orange", "info": "blue"}
+FIRING = 'ALERTS{alertstate="firing", alertname=~"So1.*"}'
+
+
+def _table_of(*exprs: str) -> list[prometheus.Dataquery]:
+    return [
+        _query(expr, ref_id=chr(ord("A") + number)).instant().format(PromQueryFormat.TABLE)
+        for number, expr in enumerate(exprs)
+    ]
+
+
+def _values(*names: str) -> dict[str, str]:
+    """Say what Grafana calls the value of each of several queries, and what it is here."""
+    return {f"Value #{chr(ord('A') + number)}": name for number, name in enumerate(names)}
+
+
+def _joined(names: dict[str, str], worst: str, hidden: list[str]) -> list[DataTransformerConfig]:
+    """Make one row of the queries' rows with the same labels, the worst first."""
+    return [
+        DataTransformerConfig(id_val="merge", options={}),
+        DataTransformerConfig(
+            id_val="sortBy", options={"fields": {}, "sort": [{"field": worst, "desc": True}]}
+        ),
+        DataTransformerConfig(
+            id_val="organize",
+            options={
+                "excludeByName": dict.fromkeys(["Time", *hidden], True),
+                "indexByName": {name: place for place, name in enumerate(names)},
+                "renameByName": names,
+            },
+        ),
+    ]
+
+
+def _mapped(**texts: tuple[str, str]) -> dict[str, object]:
+    """Write a number as a text of a colour."""
+    options = {
+        number.strip("_"): {"text": text, "color": colour, "index": place}
+        for place, (number, (text, colour)) in enumerate(texts.items())
+    }
+    return {
+        "mappings": [{"type": "value", "options": options}],
+        "custom.cellOptions": {"type": "color-text"},
+    }
 
 
 def _hosts() -> table.Panel:
-    queries = [
-        _query(f"max by (instance) ({expr})", ref_id=chr(ord("A") + number))
-        .instant()
-        .format(PromQueryFormat.TABLE)
-        for number, expr in enumerate(COLUMNS.values())
-    ]
-    names = {f"Value #{chr(ord('A') + number)}": name for number, name in enumerate(COLUMNS)}
-    shown = ["instance", "Value #I", *[name for name in names if name != "Value #I"]]
     panel = _ask(
         rows(
-            "Hosts, the fullest first",
-            "Every host that is scraped: RAM that is not available, CPU, processes, containers, the"
-            " age of its last tick, and what the governor removed and could not remove in the last"
-            " hour. A click on a host shows it below, or opens its own Grafana.",
+            "Hosts, the worst first",
+            "Every host that is scraped: those that do not answer, then those whose ticks are late,"
+            " then the fullest. Used is RAM that is not available; removed and failed are of the"
+            " last hour. A click on a host shows it below, or opens its own Grafana.",
             "",
         ),
-        *queries,
+        *_table_of(*COLUMNS.values()),
     )
-    load = steps((None, "green"), (0.7, "orange"), (0.9, "red")).build()
+    values = _values(*COLUMNS)
+    worst = next(name for name, column in values.items() if column == "worst")
+    shown = {"instance": "host", **{k: v for k, v in values.items() if k != worst}}
+    for step in _joined(shown, worst, [worst]):
+        panel.with_transformation(step)
+    load = steps((None, "green"), (0.8, "orange"), (0.95, "red")).build()
     coloured = {"custom.cellOptions": {"type": "color-text"}}
     links = [
         {"title": "Show ${__value.text} below", "url": f"/d/{UID}?var-host=${{__value.text}}"},
@@ -108,55 +165,73 @@ def _hosts() -> table.Panel:
         },
     ]
     age = steps((None, "green"), (60, "orange"), (180, "red")).build()
-    up = steps((None, "red"), (1, "green")).build()
-    some = steps((None, "text"), (0.5, "orange")).build()
+    some = steps((None, "text"), (0.5, "red")).build()
+    answers = _mapped(_1=("up", "green"), _0=("GONE", "red"))
+    modes = _mapped(_1=("enforces", "text"), _0=("observes", "blue"))
+    narrow = width(70)
+    narrow_least: dict[str, object] = {"custom.minWidth": 90}
     return (
         panel.unit("short")
         .thresholds(steps((None, "text")))
-        .with_transformation(DataTransformerConfig(id_val="merge", options={}))
-        .with_transformation(
-            DataTransformerConfig(
-                id_val="organize",
-                options={
-                    "excludeByName": {"Time": True},
-                    "indexByName": {name: place for place, name in enumerate(shown)},
-                    "renameByName": {"instance": "host", **names},
-                },
-            )
+        .override_by_name(
+            "host", [*unit("string", **narrow_least), DynamicConfigValue("links", links)]
         )
-        .with_transformation(
-            DataTransformerConfig(
-                id_val="sortBy", options={"fields": {}, "sort": [{"field": "used", "desc": True}]}
-            )
+        .override_by_name("state", unit("short", **answers, **narrow))
+        .override_by_name(
+            "last tick", unit("s", decimals=0, thresholds=age, **coloured, **width(85))
         )
-        .override_by_name("host", [*unit("string"), DynamicConfigValue("links", links)])
-        .override_by_name("used", unit("percentunit", decimals=0, thresholds=load, **coloured))
-        .override_by_name("CPU", unit("percentunit", decimals=0, thresholds=load, **coloured))
-        .override_by_name("available", unit("bytes"))
-        .override_by_name("last tick", unit("s", decimals=0, thresholds=age, **coloured))
-        .override_by_name("failed", unit("short", decimals=0, thresholds=some, **coloured))
-        .override_by_name("removed", unit("short", decimals=0))
-        .override_by_name("up", unit("short", thresholds=up, **coloured))
+        .override_by_name(
+            "used", unit("percentunit", decimals=0, thresholds=load, **coloured, **narrow)
+        )
+        .override_by_name(
+            "CPU", unit("percentunit", decimals=0, thresholds=load, **coloured, **narrow)
+        )
+        .override_by_name("containers", unit("short", **width(95)))
+        .override_by_name("governor", unit("short", **modes, **width(90)))
+        .override_by_name("removed", unit("short", decimals=0, **width(85)))
+        .override_by_name(
+            "failed", unit("short", decimals=0, thresholds=some, **coloured, **narrow)
+        )
     )
 
 
 def _alerts() -> table.Panel:
+    since = f"1000 * (ALERTS_FOR_STATE and ignoring (alertstate) {FIRING})"
+    rank = " or ".join(
+        f'{place} * ALERTS{{alertstate="firing", alertname=~"So1.*", severity="{name}"}}'
+        for place, name in enumerate(reversed(SEVERITIES), start=1)
+    )
+    by = "max by (alertname, instance, severity)"
+    panel = _ask(
+        rows(
+            "Alerts, the most severe first",
+            "Alerts that fire now, and since when.",
+            "",
+        ),
+        *_table_of(f"{by} ({since})", f"{by} ({rank})"),
+    )
+    shown = {
+        "severity": "severity",
+        "alertname": "alert",
+        "instance": "host",
+        "Value #A": "since",
+    }
+    for step in _joined(shown, "Value #B", ["Value #B"]):
+        panel.with_transformation(step)
     return (
-        _ask(
-            rows("Alerts by host", "Alerts that fire now, by host.", ""),
-            _query('max by (alertname, instance, severity) (ALERTS{alertstate="firing"})')
-            .instant()
-            .format(PromQueryFormat.TABLE),
-        )
-        .no_value("No alert fires")
+        panel.no_value("No alert fires")
         .unit("string")
         .thresholds(steps((None, "text")))
-        .with_transformation(
-            DataTransformerConfig(
-                id_val="organize", options={"excludeByName": {"Time": True, "Value": True}}
-            )
-        )
+        .override_by_name("severity", unit("string", **named_colours(SEVERITIES), **width(75)))
+        .override_by_name("alert", unit("string", **WRAPPED))
+        .override_by_name("host", unit("string", **WRAPPED, **width(85)))
+        .override_by_name("since", unit("dateTimeFromNow", **width(115)))
     )
+
+
+def _top(series: str, of: str = "max") -> str:
+    """Keep the few that were largest over the whole range: topk alone changes them at each step."""
+    return f"{series} and topk({LARGEST}, {of}_over_time(({series})[$__range:$__interval] @ end()))"
 
 
 def fleet() -> dashboard.Dashboard:
@@ -177,7 +252,7 @@ def fleet() -> dashboard.Dashboard:
             _figure(
                 "Alerts",
                 "Alerts that fire now.",
-                'count(ALERTS{alertstate="firing", alertname=~"So1.*"}) or vector(0)',
+                f"count({FIRING}) or vector(0)",
             ),
             none_is_good,
         ),
@@ -216,17 +291,17 @@ def fleet() -> dashboard.Dashboard:
     ]
     graphs = [
         _lines(
-            "RAM, the ten fullest",
+            "RAM, the fullest",
             "Share of each host's RAM that is not available.",
-            f"topk(10, {USED})",
+            _top(f"({USED})"),
             "{{instance}}",
         )
         .unit("percentunit")
         .max(1),
         _lines(
-            "CPU, the ten busiest",
+            "CPU, the busiest",
             "Share of each host's CPUs that was busy over the daemon's last interval.",
-            "topk(10, so1_host_cpu_busy_ratio)",
+            _top("so1_host_cpu_busy_ratio"),
             "{{instance}}",
         )
         .unit("percentunit")
@@ -238,46 +313,54 @@ def fleet() -> dashboard.Dashboard:
             "{{class}}",
         ).unit("short"),
         _lines(
-            "Latest ticks, the ten worst",
+            "Latest ticks, the worst",
             "How long after it was due each host's last tick began.",
-            "topk(10, so1_tick_lateness_seconds)",
+            _top("so1_tick_lateness_seconds"),
             "{{instance}}",
         ).unit("s"),
         _lines(
             "RAM by process name on $host",
-            "Resident memory of the processes of each name, the ten largest.",
-            f"topk(10, so1_process_group_resident_memory_bytes{{{HOST}}})",
+            "Resident memory of the processes of each name, the largest.",
+            _top(f"so1_process_group_resident_memory_bytes{{{HOST}}}"),
             "{{name}}",
         ).unit("bytes"),
         _lines(
             "CPU by process name on $host",
-            "CPUs that the processes of each name use, the ten busiest.",
-            f"topk(10, rate(so1_process_group_cpu_seconds_total{{{HOST}}}[$__rate_interval]))",
+            "CPU that the processes of each name use, in percent of one CPU, the busiest.",
+            _top(f"rate(so1_process_group_cpu_seconds_total{{{HOST}}}[$__rate_interval])"),
             "{{name}}",
-        ).unit("short"),
+        )
+        .unit("percentunit")
+        .decimals(0),
         _lines(
             "RAM by container on $host",
-            "Resident memory of each container, the ten largest.",
-            f"topk(10, so1_container_resident_memory_bytes{{{HOST}}})",
+            "What the kernel charges each container without caches, the largest.",
+            _top(
+                f"(so1_container_memory_bytes{{{HOST}}}"
+                f" or so1_container_resident_memory_bytes{{{HOST}}})"
+            ),
             "{{name}}",
         ).unit("bytes"),
         _lines(
             "CPU by container on $host",
-            "CPUs that each container uses, the ten busiest.",
-            f"topk(10, rate(so1_container_cpu_seconds_total{{{HOST}}}[$__rate_interval]))",
+            "CPU that each container uses, in percent of one CPU, the busiest.",
+            _top(f"rate(so1_container_cpu_seconds_total{{{HOST}}}[$__rate_interval])"),
             "{{name}}",
-        ).unit("short"),
+        )
+        .unit("percentunit")
+        .decimals(0),
     ]
-    empty = (
-        Dashboard(TITLE)
-        .uid(UID)
-        .description("All monitored hosts, from Prometheus.")
-        .tags(["so1"])
-        .readonly()
-        .tooltip(DashboardCursorSync.CROSSHAIR)
-        .time("now-1h", "now")
-        .refresh("20s")
-        .timezone("browser")
+    onto = (
+        empty(UID, TITLE, "All monitored hosts, from Prometheus.")
+        .link(
+            DashboardLink("System of $host")
+            .type(DashboardLinkType.LINK)
+            .url("http://$host:$grafana_port/d/so1-system")
+            .icon("external link")
+            .tooltip("Open this host's own Grafana")
+            .target_blank(target_blank=True)
+            .keep_time(keep_time=True)
+        )
         .with_variable(
             DatasourceVariable("prometheus")
             .label("Prometheus")
@@ -303,11 +386,11 @@ def fleet() -> dashboard.Dashboard:
         )
     )
     return place(
-        empty,
+        onto,
         [
             *placed,
-            (_hosts(), 16, 11),
-            (_alerts(), 8, 11),
+            (_hosts(), 15, 12),
+            (_alerts(), 9, 12),
             *((panel.min(0), 12, 8) for panel in graphs),
         ],
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The looks that panels share."""
 
-from grafana_foundation_sdk.builders import barchart, common, gauge, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, gauge, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models import common as model
 from grafana_foundation_sdk.models.dashboard import (
@@ -13,8 +13,10 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from generator.query import DATASOURCE, Query
 
-WAITING = "Waiting for the first tick of the so1 daemon"
+NO_TICK = "No tick in this time range"
 MAX_POINTS = 300
+NAMED_POINTS = 50
+"""Of graphs by name: each is a tick of which all rows are read."""
 MIN_INTERVAL = "20s"
 
 PARTED = DataTransformerConfig(
@@ -56,6 +58,37 @@ def unit(name: str, **more: object) -> list[DynamicConfigValue]:
     ]
 
 
+def width(pixels: int) -> dict[str, object]:
+    """Settle how wide a column is."""
+    return {"custom.width": pixels}
+
+
+WRAPPED: dict[str, object] = {"custom.wrapText": True}
+"""A column whose text goes on in the next line."""
+
+
+def fixed(colour: str) -> dict[str, object]:
+    """Settle a line's colour."""
+    return {"color": {"mode": "fixed", "fixedColor": colour}}
+
+
+def settled(**more: object) -> list[DynamicConfigValue]:
+    """Settle what is given by its Grafana id."""
+    return [DynamicConfigValue(id_val=key, value=value) for key, value in more.items()]
+
+
+def named_colours(colours: dict[str, str]) -> dict[str, object]:
+    """Colour a column's text by what it says."""
+    mapping = {
+        name: {"color": colour, "index": place}
+        for place, (name, colour) in enumerate(colours.items())
+    }
+    return {
+        "mappings": [{"type": "value", "options": mapping}],
+        "custom.cellOptions": {"type": "color-text"},
+    }
+
+
 def number(title: str, description: str, sql: str) -> stat.Panel:
     """One large figure, the single cell of a query."""
     return (
@@ -67,7 +100,7 @@ def number(title: str, description: str, sql: str) -> stat.Panel:
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/"))
         .graph_mode(model.BigValueGraphMode.NONE)
         .color_mode(model.BigValueColorMode.VALUE)
-        .no_value(WAITING)
+        .no_value(NO_TICK)
     )
 
 
@@ -80,7 +113,7 @@ def dial(title: str, description: str, sql: str) -> gauge.Panel:
         .datasource(DATASOURCE)
         .with_target(Query(sql))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .no_value(WAITING)
+        .no_value(NO_TICK)
     )
 
 
@@ -109,41 +142,45 @@ def graph(title: str, description: str, sql: str) -> timeseries.Panel:
         )
         .fill_opacity(10)
         .line_width(2)
-        .show_points(model.VisibilityMode.NEVER)
-        .no_value(WAITING)
+        .show_points(model.VisibilityMode.AUTO)
+        .point_size(4)
+        .no_value(NO_TICK)
     )
 
 
 def named_graph(title: str, description: str, sql: str) -> timeseries.Panel:
     """Lines over time; the query gives time, name and value, and names the lines by it."""
-    return graph(title, description, sql).transformations([PIVOTED])
-
-
-def bars(title: str, description: str, sql: str, x_field: str) -> barchart.Panel:
-    """Draw a bar for each row, named by a column."""
     return (
-        barchart.Panel()
+        graph(title, description, sql)
+        .transformations([PIVOTED])
+        .max_data_points(NAMED_POINTS)
+        .fill_opacity(0)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(model.LegendDisplayMode.TABLE)
+            .placement(model.LegendPlacement.RIGHT)
+            .show_legend(show_legend=True)
+            .calcs(["max"])
+            .sort_by("Max")
+            .sort_desc(sort_desc=True)
+        )
+    )
+
+
+def bars(title: str, description: str, sql: str) -> bargauge.Panel:
+    """Draw a bar for each row of a name and a number."""
+    return (
+        bargauge.Panel()
         .title(title)
         .description(description)
         .datasource(DATASOURCE)
         .with_target(Query(sql))
-        .x_field(x_field)
+        .reduce_options(common.ReduceDataOptions().values(values=True).calcs([]).fields(""))
         .orientation(model.VizOrientation.HORIZONTAL)
-        .show_value(model.VisibilityMode.AUTO)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(model.LegendDisplayMode.LIST)
-            .placement(model.LegendPlacement.BOTTOM)
-            .show_legend(show_legend=True)
-            .calcs([])
-        )
-        .tooltip(
-            common.VizTooltipOptions()
-            .mode(model.TooltipDisplayMode.SINGLE)
-            .sort(model.SortOrder.NONE)
-        )
-        .fill_opacity(80)
-        .no_value(WAITING)
+        .display_mode(model.BarGaugeDisplayMode.BASIC)
+        .name_placement(model.BarGaugeNamePlacement.LEFT)
+        .value_mode(model.BarGaugeValueMode.TEXT)
+        .no_value(NO_TICK)
     )
 
 
@@ -158,5 +195,7 @@ def rows(title: str, description: str, sql: str) -> table.Panel:
         .with_transformation(PARTED)
         .show_header(show_header=True)
         .cell_height(model.TableCellHeight.SM)
-        .no_value(WAITING)
+        .no_value(NO_TICK)
+        # Or every cell without a value reads what the panel says where it has no row.
+        .override_by_regexp("/.*/", [DynamicConfigValue(id_val="noValue", value="")])
     )

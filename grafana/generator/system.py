@@ -1,16 +1,50 @@
 # SPDX-License-Identifier: MIT
 """The dashboard of the whole host."""
 
-from grafana_foundation_sdk.builders import common
+from grafana_foundation_sdk.builders import common, stat, table
 from grafana_foundation_sdk.models import dashboard
-from grafana_foundation_sdk.models.common import BigValueTextMode, StackingMode
+from grafana_foundation_sdk.models.common import (
+    BigValueTextMode,
+    GraphThresholdsStyleMode,
+    StackingMode,
+)
 
-from generator.board import board, place
-from generator.panel import bars, dial, graph, named_graph, number, rows, steps, unit
-from generator.query import LAST_TICK, PART, SAMPLED_TICKS
+from generator.board import Placed, board, place
+from generator.panel import (
+    WRAPPED,
+    bars,
+    dial,
+    fixed,
+    graph,
+    named_graph,
+    number,
+    rows,
+    settled,
+    steps,
+    unit,
+    width,
+)
+from generator.query import (
+    AGE,
+    AVAILABLE,
+    LABEL,
+    LAST_TICK,
+    PART,
+    counted,
+    happened,
+    largest,
+    latest,
+    lines,
+    of_metrics,
+    sampled,
+)
 
 UID = "so1-system"
 TITLE = "SO1 System"
+CALM = steps((None, "green"))
+LOAD = steps((None, "green"), (80, "orange"), (95, "red"))
+BUSY = steps((None, "blue"), (80, "orange"))
+WRONG = steps((None, "green"), (1, "red"))
 _NEARNESS: dict[str, object] = {
     "custom.cellOptions": {"type": "color-text"},
     "thresholds": {
@@ -23,12 +57,156 @@ _NEARNESS: dict[str, object] = {
     },
 }
 """How near a process is to its limit; above 100 percent it had more before it was limited."""
+_STATES = {
+    "running": ("green", "('running')"),
+    "sleeping": ("blue", "('sleeping', 'idle', 'parked')"),
+    "disk sleep": ("orange", "('disk-sleep')"),
+    "zombie": ("red", "('zombie', 'dead')"),
+    "stopped": ("purple", "('stopped', 'traced')"),
+}
+"""The states as they are drawn: colour, and which of the database's are in it."""
+
+
+def last_tick() -> stat.Panel:
+    """Show whether the daemon is alive: first on every wall."""
+    return (
+        number(
+            "Last tick",
+            "Time since the daemon last wrote; it writes every 20 seconds unless configured"
+            " otherwise.",
+            AGE,
+        )
+        .unit("s")
+        .thresholds(steps((None, "green"), (60, "orange"), (180, "red")))
+        .no_value("No tick yet")
+    )
+
+
+def failures() -> stat.Panel:
+    """Show how often something went wrong."""
+    return (
+        number(
+            "Failures",
+            "Events of the time range that failed or were refused; the Containers dashboard lists"
+            " them.",
+            happened("failures", "outcome IN ('failed', 'refused')"),
+        )
+        .unit("short")
+        .decimals(0)
+        .thresholds(WRONG)
+    )
+
+
+def troubles() -> stat.Panel:
+    """Show how much does not work now."""
+    return (
+        number(
+            "Troubles",
+            "What did not work at the last tick: the System dashboard says it below, `so1 status`"
+            " on the host says it too.",
+            latest(
+                "CASE WHEN troubles IS NULL THEN 0"
+                " ELSE 1 + length(troubles) - length(replace(troubles, char(10), '')) END"
+                " AS troubles"
+            ),
+        )
+        .unit("short")
+        .decimals(0)
+        .thresholds(WRONG)
+    )
+
+
+def _troubles_now() -> table.Panel:
+    return (
+        rows(
+            "Troubles at the last tick",
+            "A line for each thing that did not work.",
+            f"""
+            SELECT {PART}, timestamp / 1000.0 AS time, troubles
+            FROM metrics
+            WHERE timestamp = {LAST_TICK} AND troubles IS NOT NULL
+            """,  # noqa: S608
+        )
+        .unit("string")
+        .thresholds(CALM)
+        .no_value("Everything worked at the last tick")
+        .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
+        .override_by_name("troubles", unit("string", **WRAPPED))
+    )
+
+
+def _tiles() -> list[Placed]:
+    cpu = dial(
+        "CPU",
+        "Share of all CPUs that was busy between the last two ticks.",
+        latest("cpu_usage AS cpu"),
+    )
+    ram = number(
+        "RAM used",
+        "Share of RAM that programs cannot get any more at the last tick: caches that the kernel"
+        " gives back are not in it.",
+        latest(f"100.0 - {AVAILABLE} * 100.0 / total_ram AS ram"),
+    )
+    processes = number(
+        "Processes",
+        "Processes (thread groups) on the host at the last tick.",
+        latest("process_count AS processes"),
+    )
+    stuck = number(
+        "Stuck",
+        "Processes at the last tick that wait for a disk, or ended and wait for their parent"
+        " (zombies).",
+        counted(
+            "stuck",
+            "process_states",
+            "state IN ('disk-sleep', 'zombie', 'dead')",
+            "COALESCE(SUM(process_count), 0)",
+        ),
+    )
+    source = number(
+        "Source",
+        "Where snapshots come from: the kernel modules, or /proc where they are not loaded.",
+        latest("source AS source"),
+    )
+    sources = {
+        "module": dashboard.ValueMappingResult(text="modules", color="green", index=0),
+        "procfs": dashboard.ValueMappingResult(text="/proc", color="orange", index=1),
+    }
+    crowd = steps((None, "green"), (2_000, "orange"), (5_000, "red"))
+    return [
+        (last_tick(), 3, 4),
+        (troubles(), 3, 4),
+        (failures(), 3, 4),
+        (cpu.unit("percent").min(0).max(100).decimals(0).thresholds(LOAD), 3, 4),
+        (ram.unit("percent").decimals(0).thresholds(LOAD), 3, 4),
+        (processes.unit("short").thresholds(crowd), 3, 4),
+        (stuck.unit("short").thresholds(steps((None, "green"), (1, "orange"))), 3, 4),
+        (
+            source.unit("string")
+            .text_mode(BigValueTextMode.VALUE)
+            .mappings([dashboard.ValueMap(options=sources)])
+            .thresholds(steps((None, "text"))),
+            3,
+            4,
+        ),
+    ]
+
+
+def _by_process(column: str) -> str:
+    busiest = {"ram_usage": "used_ram", "cpu_usage": "cpu_usage"}[column]
+    return largest(
+        f"""
+        SELECT time, name AS key, name, 'others' AS rest, SUM({column}) AS value
+        FROM tick CROSS JOIN process_stats USING (timestamp)
+        GROUP BY time, name
+        """,  # noqa: S608 - constants
+        busiest,
+    )
 
 
 def _top(column: str) -> str:
     return f"""
-        SELECT name || CASE WHEN pid > 0 THEN ' (' || pid || ')' ELSE '' END AS process,
-               {column} AS value
+        SELECT {LABEL.format("name || ' (' || pid || ')'")} AS process, {column} AS value
         FROM process_stats
         WHERE timestamp = {LAST_TICK} AND pid > 0
         ORDER BY {column} DESC
@@ -36,78 +214,84 @@ def _top(column: str) -> str:
     """  # noqa: S608 - constants
 
 
+def _states() -> str:
+    columns = ", ".join(
+        f'SUM(CASE WHEN state IN {states} THEN process_count ELSE 0 END) AS "{name}"'
+        for name, (_, states) in _STATES.items()
+    )
+    source = f"""
+        SELECT time, {columns}
+        FROM ({sampled()}) AS tick JOIN process_states USING (timestamp)
+        GROUP BY tick.timestamp
+    """  # noqa: S608 - constants
+    return lines(source, *_STATES)
+
+
 def system() -> dashboard.Dashboard:
     """Memory, CPU and processes of the host, and whether the daemon still ticks."""
-    last = f"FROM metrics WHERE timestamp = {LAST_TICK} LIMIT 1"
-    cpu = dial(
-        "CPU",
-        "Share of all CPUs that was busy between the last two ticks.",
-        f"SELECT (SELECT cpu_usage {last}) AS cpu",
+    high = steps((None, "transparent"), (80, "orange"), (95, "red"))
+    cpu = (
+        graph(
+            "CPU over time",
+            "Share of all CPUs that was busy: the mean and the peak of each interval.",
+            of_metrics(mean="AVG(cpu_usage)", peak="MAX(cpu_usage)"),
+        )
+        .unit("percent")
+        .min(0)
+        .max(100)
+        .decimals(0)
+        .thresholds(high)
+        .thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
+        .override_by_name("mean", settled(**fixed("blue")))
+        .override_by_name(
+            "peak",
+            settled(**fixed("light-blue"), **{"custom.lineWidth": 1, "custom.fillOpacity": 0}),
+        )
     )
-    ram = graph(
-        "RAM",
-        "Used and free RAM, the mean of each interval; used is total minus free, caches included.",
-        f"""
-        SELECT {PART}, timestamp / $__interval_ms * $__interval_ms / 1000 AS time,
-               AVG(used_ram) AS used, AVG(free_ram) AS free
-        FROM metrics
-        WHERE timestamp BETWEEN $__from AND $__to
-        GROUP BY time
-        ORDER BY time
-        """,  # noqa: S608
+    stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
+    ram = (
+        graph(
+            "RAM",
+            "Used and free RAM, and caches that the kernel gives back: the mean of each interval.",
+            of_metrics(
+                used=f"AVG(total_ram - {AVAILABLE})",
+                caches=f"AVG({AVAILABLE} - free_ram)",
+                free="AVG(free_ram)",
+            ),
+        )
+        .unit("kbytes")
+        .min(0)
+        .stacking(stacked)
+        .thresholds(CALM)
+        .override_by_name("used", settled(**fixed("blue"), **{"custom.fillOpacity": 30}))
+        .override_by_name("caches", settled(**fixed("light-blue"), **{"custom.fillOpacity": 15}))
+        .override_by_name("free", settled(**fixed("text"), **{"custom.fillOpacity": 0}))
     )
-    processes = number(
-        "Processes",
-        "Processes (thread groups) on the host at the last tick.",
-        f"SELECT (SELECT process_count {last}) AS processes",
+    cpu_by = named_graph(
+        "CPU by process",
+        "The largest by name, in percent of one CPU, at the busiest tick of each interval.",
+        _by_process("cpu_usage"),
     )
-    age = number(
-        "Last tick",
-        "Time since the daemon last wrote; it writes every 20 seconds unless configured otherwise.",
-        """
-        SELECT CAST(strftime('%s', 'now') AS INTEGER) - MAX(timestamp) / 1000 AS age
-        FROM metrics
-        """,
-    )
-    source = number(
-        "Source",
-        "Where snapshots come from: the kernel modules, or /proc where they are not loaded.",
-        f"SELECT (SELECT source {last}) AS source",
+    ram_by = named_graph(
+        "RAM by process",
+        "The largest by name, resident RAM, at the fullest tick of each interval.",
+        _by_process("ram_usage"),
     )
     top_ram = bars(
-        "Top processes by RAM",
-        "The ten with the most resident RAM now.",
-        _top("ram_usage"),
-        "process",
+        "Top processes by RAM", "The ten with the most resident RAM now.", _top("ram_usage")
     )
     top_cpu = bars(
         "Top processes by CPU",
         "The ten busiest between the last two ticks, in percent of one CPU.",
         _top("cpu_usage"),
-        "process",
     )
-    count = graph(
-        "Processes over time",
-        "Processes on the host, the mean of each interval.",
-        f"""
-        SELECT {PART}, timestamp / $__interval_ms * $__interval_ms / 1000 AS time,
-               AVG(process_count) AS processes
-        FROM metrics
-        WHERE timestamp BETWEEN $__from AND $__to
-        GROUP BY time
-        ORDER BY time
-        """,  # noqa: S608
-    )
-    states = named_graph(
+    states = graph(
         "Process states",
         "How many processes were in each state at the last tick of each interval.",
-        f"""
-        SELECT s.timestamp / 1000 AS time, s.state AS name, s.process_count AS value
-        FROM {SAMPLED_TICKS} AS tick
-        JOIN process_states AS s ON s.timestamp = tick.timestamp
-        ORDER BY 1
-        """,  # noqa: S608
+        _states(),
     )
+    for name, (colour, _) in _STATES.items():
+        states.override_by_name(name, settled(**fixed(colour)))
     limited = rows(
         "Limited processes",
         "Processes under a limit of the memory limiter at the last tick, the one nearest to its"
@@ -120,59 +304,43 @@ def system() -> dashboard.Dashboard:
         ORDER BY percent DESC
         """,  # noqa: S608
     )
-    stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
-    load = steps((None, "green"), (70, "orange"), (90, "red"))
     panels = [
-        (cpu.unit("percent").min(0).max(100).decimals(0).thresholds(load), 6, 7),
+        *_tiles(),
+        (cpu, 12, 8),
+        (ram, 12, 8),
+        (cpu_by.unit("percent").min(0).thresholds(CALM), 12, 8),
+        (ram_by.unit("kbytes").min(0).thresholds(CALM), 12, 8),
         (
-            processes.unit("short").thresholds(
-                steps((None, "green"), (2_000, "orange"), (5_000, "red"))
-            ),
-            6,
-            7,
-        ),
-        (
-            age.unit("s").thresholds(steps((None, "green"), (60, "orange"), (180, "red"))),
-            6,
-            7,
-        ),
-        (
-            source.unit("string")
-            .text_mode(BigValueTextMode.VALUE)
-            .thresholds(steps((None, "blue"))),
-            6,
-            7,
-        ),
-        (ram.unit("kbytes").min(0).stacking(stacked).thresholds(steps((None, "green"))), 12, 9),
-        (count.unit("short").min(0).thresholds(steps((None, "green"))), 12, 9),
-        (
-            top_ram.unit("kbytes").min(0).display_name("RAM").thresholds(steps((None, "blue"))),
+            top_cpu.unit("percent").min(0).max(100).thresholds(BUSY),
             8,
             10,
         ),
+        (top_ram.unit("kbytes").min(0).thresholds(steps((None, "blue"))), 8, 10),
         (
-            top_cpu.unit("percent")
+            states.unit("short")
+            .decimals(0)
             .min(0)
-            .display_name("CPU")
-            .thresholds(steps((None, "blue"), (80, "orange"))),
-            8,
-            10,
-        ),
-        (
-            states.unit("short").min(0).stacking(stacked).thresholds(steps((None, "green"))),
+            .stacking(stacked)
+            .line_width(0)
+            .fill_opacity(60)
+            .thresholds(CALM),
             8,
             10,
         ),
         (
             limited.unit("string")
-            .thresholds(steps((None, "green")))
+            .thresholds(CALM)
             .no_value("No process was limited at the last tick")
-            .override_by_regexp("limit|in use", unit("bytes"))
-            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS))
-            .override_by_name("since", unit("dateTimeAsSystem")),
-            24,
-            8,
+            .override_by_name("pid", unit("none", **width(80)))
+            .override_by_name("limit", unit("bytes", **width(85)))
+            .override_by_name("in use", unit("bytes", **width(85)))
+            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS, **width(80)))
+            .override_by_name("since", unit("dateTimeAsSystem", **width(165)))
+            .override_by_name("by uid", unit("none", **width(75))),
+            15,
+            7,
         ),
+        (_troubles_now(), 9, 7),
     ]
     description = "Memory, CPU and processes of the host, from metrics.db."
-    return place(board(UID, TITLE, description, ("so1-containers", "SO1 Containers")), panels)
+    return place(board(UID, TITLE, description), panels)

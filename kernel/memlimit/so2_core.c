@@ -20,21 +20,38 @@
 #include <linux/rculist.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/semaphore.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/timekeeping.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
+#include <trace/events/sched.h>
 
+#include "so2_compat.h"
 #include "so2_core.h"
 
 #ifdef CONFIG_PREEMPT_RT
 #error "a tracepoint must not take a sleeping lock: use a kernel without PREEMPT_RT"
 #endif
 
+/* Others may have to wait for one walk over so many. */
+#define SO2_MOST 32768
+
 static unsigned int so2_max_entries = 16384;
-module_param_named(max_entries, so2_max_entries, uint, 0644);
-MODULE_PARM_DESC(max_entries, "how many processes may be limited at once");
+
+static int so2_set_max_entries(const char *text, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(text, param, 0, SO2_MOST);
+}
+
+static const struct kernel_param_ops so2_max_entries_ops = {
+	.set = so2_set_max_entries,
+	.get = param_get_uint,
+};
+module_param_cb(max_entries, &so2_max_entries_ops, &so2_max_entries, 0644);
+__MODULE_PARM_TYPE(max_entries, "uint");
+MODULE_PARM_DESC(max_entries, "how many processes may be limited at once, at most 32768");
 
 struct so2_entry {
 	struct hlist_node hash;
@@ -53,6 +70,11 @@ struct so2_entry {
  * task_lock() nests inside. Never taken in interrupts.
  */
 static DEFINE_SPINLOCK(so2_lock);
+/*
+ * Held by who walks the whole list: others meet one such walk under so2_lock,
+ * however many want to. Who waits for it sleeps; a mutex would spin first.
+ */
+static struct semaphore so2_walk = __SEMAPHORE_INITIALIZER(so2_walk, 1);
 static DEFINE_HASHTABLE(so2_hash, 12);
 static LIST_HEAD(so2_order);
 static unsigned int so2_count;
@@ -84,7 +106,7 @@ static void so2_unlink(struct so2_entry *entry)
 
 static void so2_free(struct so2_entry *entry)
 {
-	put_pid(entry->pid);
+	put_pid(entry->pid); /* which may be NULL */
 	kfree_rcu(entry, rcu);
 }
 
@@ -185,27 +207,20 @@ static int so2_check(struct pid *pid)
 	return ret;
 }
 
-/* Without the lock, which may be held for a walk over the whole list. */
-static bool so2_is_listed(struct pid *pid)
-{
-	bool listed;
-
-	rcu_read_lock();
-	listed = so2_find(pid);
-	rcu_read_unlock();
-	return listed;
-}
-
-/* Lists and limits entry->pid, unless it came to be listed or to exit. */
-static int so2_insert(struct so2_entry *entry)
+/*
+ * Lists and limits the process @pid, unless it is listed or comes to exit.
+ * @entry, which may be NULL for want of memory, is used where 0 is returned.
+ */
+static int so2_insert(struct pid *pid, struct so2_entry *entry)
 {
 	int ret;
 
 	lockdep_assert_held(&so2_lock);
-	if (so2_find(entry->pid))
+	if (so2_find(pid))
 		return -SO2_ELISTED;
-	if (so2_count >= READ_ONCE(so2_max_entries))
+	if (!entry || so2_count >= READ_ONCE(so2_max_entries))
 		return -ENOMEM;
+	entry->pid = get_pid(pid);
 	so2_link(entry);
 	/*
 	 * so2_exited() sees signal->live at 0, then looks for an entry. We have
@@ -238,28 +253,21 @@ static int so2_get_target(pid_t nr, u64 limit, struct pid **pid)
 
 int so2_add(pid_t nr, u64 limit)
 {
-	struct so2_entry *entry = NULL;
+	struct so2_entry *entry;
 	struct pid *pid;
 	int ret;
 
 	ret = so2_get_target(nr, limit, &pid);
 	if (ret)
 		return ret;
-	ret = -SO2_ELISTED;
-	if (so2_is_listed(pid))
-		goto out;
-	ret = -ENOMEM;
 	entry = kzalloc(sizeof(*entry), GFP_KERNEL_ACCOUNT);
-	if (!entry)
-		goto out;
-	entry->pid = get_pid(pid);
-	so2_stamp(entry, limit);
+	if (entry)
+		so2_stamp(entry, limit);
 	spin_lock(&so2_lock);
-	ret = so2_insert(entry);
+	ret = so2_insert(pid, entry);
 	spin_unlock(&so2_lock);
-	if (ret)
+	if (ret && entry)
 		so2_free(entry);
-out:
 	put_pid(pid);
 	return ret;
 }
@@ -318,40 +326,59 @@ void so2_free_records(struct so2_record *records, size_t count)
 	kvfree(records);
 }
 
-ssize_t so2_snapshot(struct pid_namespace *ns, size_t max, struct so2_record **records)
+/* Copies what is listed now to @records; -EAGAIN where there is not @room for it. */
+static ssize_t so2_copy_entries(struct pid_namespace *ns, size_t max, struct so2_record *records,
+				size_t room)
 {
 	struct so2_entry *entry;
-	size_t room, count = 0;
-	bool short_of_room;
+	ssize_t count = 0;
 
+	spin_lock(&so2_lock);
+	if (so2_count > room && room < max)
+		count = -EAGAIN;
+	else
+		list_for_each_entry(entry, &so2_order, order) {
+			if (count == room)
+				break;
+			if (!pid_nr_ns(entry->pid, ns))
+				continue;
+			records[count++] = (struct so2_record){
+				.pid = get_pid(entry->pid),
+				.limit = entry->limit,
+				.set_at = entry->set_at,
+				.set_by = entry->set_by,
+			};
+		}
+	spin_unlock(&so2_lock);
+	return count;
+}
+
+ssize_t so2_snapshot(struct pid_namespace *ns, size_t max, struct so2_record **records)
+{
+	ssize_t count;
+	size_t room;
+
+	/* The memory is taken inside, or a thousand who wait would all have theirs. */
+	count = down_killable(&so2_walk);
+	if (count)
+		return count;
 	do {
 		room = min_t(size_t, max, READ_ONCE(so2_count));
 		*records = NULL;
+		count = 0;
 		if (!room)
-			return 0;
+			break;
 		*records = kvmalloc_array(room, sizeof(**records), GFP_KERNEL_ACCOUNT);
-		if (!*records)
-			return -ENOMEM;
-		spin_lock(&so2_lock);
-		/* The list may have grown past what we made room for. */
-		short_of_room = so2_count > room && room < max;
-		if (!short_of_room)
-			list_for_each_entry(entry, &so2_order, order) {
-				if (!pid_nr_ns(entry->pid, ns))
-					continue;
-				(*records)[count++] = (struct so2_record){
-					.pid = get_pid(entry->pid),
-					.limit = entry->limit,
-					.set_at = entry->set_at,
-					.set_by = entry->set_by,
-				};
-				if (count == room)
-					break;
-			}
-		spin_unlock(&so2_lock);
-		if (short_of_room)
+		if (!*records) {
+			count = -ENOMEM;
+			break;
+		}
+		count = so2_copy_entries(ns, max, *records, room);
+		if (count < 0)
 			kvfree(*records);
-	} while (short_of_room);
+		/* The list has grown past what we made room for. */
+	} while (count == -EAGAIN);
+	up(&so2_walk);
 	return count;
 }
 
@@ -401,17 +428,23 @@ int so2_get(struct memory_limitation __user *processes, size_t max_entries,
  * tracepoint is the one place that a module hears of every exit from, and it
  * comes after signal->live is counted down.
  */
-static void so2_exited(void *unused, struct task_struct *task)
+static void so2_exited(SO2_EXITED_ARGS)
 {
+	struct pid *pid = task_tgid(task);
 	struct so2_entry *entry;
+	bool listed;
 
 	if (atomic_read(&task->signal->live))
 		return;
 	smp_mb(); /* pairs with the one in so2_insert() */
-	if (!so2_is_listed(task_tgid(task)))
+	/* Without the lock, which hardly any process that exits has a reason to take. */
+	rcu_read_lock();
+	listed = so2_find(pid);
+	rcu_read_unlock();
+	if (!listed)
 		return;
 	spin_lock(&so2_lock);
-	entry = so2_find(task_tgid(task));
+	entry = so2_find(pid);
 	if (entry)
 		so2_unlink(entry);
 	spin_unlock(&so2_lock);
@@ -429,6 +462,8 @@ static void so2_take_exit_point(struct tracepoint *point, void *unused)
 
 int so2_core_init(void)
 {
+	/* A compiler cannot see that a tracepoint's callback has the wrong arguments. */
+	check_trace_callback_type_sched_process_exit(so2_exited);
 	for_each_kernel_tracepoint(so2_take_exit_point, NULL);
 	if (!so2_exit_point)
 		return -ENOENT;

@@ -26,7 +26,8 @@ struct so2_record {
 
 /*
  * Copies at most @max entries that @ns can see, the oldest first. Returns how
- * many are in *@records, for so2_free_records(), or -ENOMEM.
+ * many are in *@records, for so2_free_records(), or -ENOMEM, or -EINTR where
+ * the caller is killed while it waits for others who list.
  */
 ssize_t so2_snapshot(struct pid_namespace *ns, size_t max, struct so2_record **records);
 void so2_free_records(struct so2_record *records, size_t count);

@@ -4,7 +4,8 @@
  *
  * Four operations on one list of limited processes, through either of two
  * doors: system calls where the kernel has been patched, ioctls on
- * /dev/so2_memlimit where the module is loaded. The results are the same.
+ * /proc/so2_memlimit where the module is loaded, which is opened through the
+ * host's own /proc alone. The results are the same.
  *
  *   operation  system call  ioctl                      argument
  *   add        557          SO2_IOC_ADD    0x4010b900  struct memory_limitation *
@@ -36,7 +37,7 @@
  *   ENOMEM  add: the list is full (parameter max_entries), or no memory;
  *           get: no memory
  *   EFAULT  get: the buffer or the counter cannot be written
- *   ENOTTY  an ioctl that is not one of the four
+ *   ENOTTY  an ioctl that is not one of the four; the module is unloaded
  *
  * Limits are in bytes of address space, and are given back as they were given.
  * pids are of the caller's pid namespace; get leaves out a process that has no
@@ -71,7 +72,8 @@ struct so2_get {
 	__aligned_u64 processes_returned; /* pointer to __s32 */
 };
 
-#define SO2_DEVICE     "/dev/so2_memlimit"
+#define SO2_DOOR_NAME  "so2_memlimit"
+#define SO2_DOOR       "/proc/" SO2_DOOR_NAME
 #define SO2_IOC_MAGIC  0xb9
 #define SO2_IOC_ADD    _IOW(SO2_IOC_MAGIC, 0, struct memory_limitation)
 #define SO2_IOC_GET    _IOWR(SO2_IOC_MAGIC, 1, struct so2_get)

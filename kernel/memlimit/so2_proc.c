@@ -14,32 +14,53 @@ MODULE_PARM_DESC(gid, "group that may read /proc/so2_memory_limits");
 
 static struct proc_dir_entry *so2_proc_entry;
 
-/* Keys, five numbers, a name of escapes only. */
+/* Keys, eight numbers, a name of escapes only. */
 #define SO2_OBJECT_MAX 512
 
-/* Bytes of address space; 0 where the process has just let go of it. */
-static u64 so2_size(struct task_struct *process)
+struct so2_size {
+	u64 now;  /* bytes of address space; 0 where the process has just let go of it */
+	u64 peak; /* the most it ever was since the last exec */
+};
+
+static struct so2_size so2_size(struct task_struct *process)
 {
+	struct so2_size size = {};
 	struct task_struct *thread;
-	u64 size = 0;
 
 	rcu_read_lock();
 	/* The first thread may have exited and others still have the memory. */
 	for_each_thread(process, thread) {
 		task_lock(thread);
-		if (thread->mm)
-			size = (u64)READ_ONCE(thread->mm->total_vm) << PAGE_SHIFT;
+		if (thread->mm) {
+			size.now = (u64)READ_ONCE(thread->mm->total_vm) << PAGE_SHIFT;
+			size.peak = (u64)READ_ONCE(thread->mm->hiwater_vm) << PAGE_SHIFT;
+		}
 		task_unlock(thread);
-		if (size)
+		if (size.now)
 			break;
 	}
 	rcu_read_unlock();
+	/* The kernel notes a peak when it is about to pass. */
+	size.peak = max(size.now, size.peak);
 	return size;
+}
+
+/* RLIMIT_AS as it is now, whoever set it; task_lock() of the first thread guards it. */
+static struct rlimit so2_effective(struct task_struct *process)
+{
+	struct rlimit limit;
+
+	task_lock(process);
+	limit = process->signal->rlim[RLIMIT_AS];
+	task_unlock(process);
+	return limit;
 }
 
 static void so2_put_object(struct so1_document *doc, struct task_struct *task,
 			   const struct so2_record *record)
 {
+	struct rlimit effective = so2_effective(task);
+	struct so2_size size = so2_size(task);
 	char comm[TASK_COMM_LEN];
 
 	get_task_comm(comm, task);
@@ -49,7 +70,10 @@ static void so2_put_object(struct so1_document *doc, struct task_struct *task,
 	so1_put_string(doc, comm);
 	so1_put_literal(doc, "\"");
 	so1_put_field(doc, "limit", record->limit);
-	so1_put_field(doc, "size", so2_size(task));
+	so1_put_field(doc, "soft_limit", effective.rlim_cur);
+	so1_put_field(doc, "hard_limit", effective.rlim_max);
+	so1_put_field(doc, "size", size.now);
+	so1_put_field(doc, "peak_size", size.peak);
 	so1_put_field(doc, "set_at", record->set_at);
 	so1_put_field(doc, "set_by", from_kuid(&init_user_ns, record->set_by));
 	so1_put_literal(doc, "}");

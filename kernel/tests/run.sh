@@ -27,11 +27,13 @@ truncate -s 64M "$work/disk"
 # A hang is a failure; so is a reset (-no-reboot), which is what a panic ends in.
 # QEMU 7.2 may keep what it translated from an instruction while the kernel was patching it, such as the switch of
 # a tracepoint: whoever comes by then never gets on, and with voluntary preemption nobody else does, on that CPU.
+preempt=preempt=${SO1_TEST_PREEMPT:-full}
+[ "$preempt" != preempt=default ] || preempt= # as the distribution has it
 boot() {
     timeout -k 5 "${SO1_TEST_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
-        -smp 2 -m 2048 -nographic -no-reboot -net none \
+        -smp "${SO1_TEST_CPUS:-2}" -m 2048 -nographic -no-reboot -net none \
         -drive "if=none,id=disk,format=raw,file=$work/disk" -device nvme,drive=disk,serial=1 -kernel "$kernel" -initrd "$work/initrd" \
-        -append "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1 preempt=full \
+        -append "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1 $preempt \
             ${SO1_TEST_APPEND:-}" \
         < /dev/null 2>&1 | tr -d '\r' | tee "$work/console" || true
 }

@@ -21,7 +21,9 @@ from tests.support.docker_engine import LiveEngine
 TICKS = 4
 DEADLINE_S = 60
 HOUR_MS = 3_600_000
-WITHOUT_LIMITER = set() if limits.available() else {"Limited processes"}
+MAY_BE_EMPTY = {"Troubles at the last tick"}
+if not limits.available():
+    MAY_BE_EMPTY.add("Limited processes")
 
 
 @contextlib.contextmanager
@@ -102,7 +104,7 @@ def asked(database: Path, name: str) -> dict[str, Rows]:
 
 
 def without_rows(found: dict[str, Rows]) -> set[str]:
-    return {title for title, rows in found.items() if not rows} - WITHOUT_LIMITER
+    return {title for title, rows in found.items() if not rows} - MAY_BE_EMPTY
 
 
 def test_the_system_while_the_daemon_writes(without_docker: Path) -> None:
@@ -134,17 +136,20 @@ def test_every_panel_has_rows_where_containers_are_governed(governed: Path) -> N
 @pytest.mark.engine
 def test_the_containers_are_those_that_the_governor_left(governed: Path) -> None:
     found = asked(governed, "containers")
-    assert found["Class low"] == [{"running": 2, "kept": 3}]
-    assert found["Class high"] == [{"running": 1, "kept": 2}]
+    assert found["Class low"] == [{"containers": "2 of 3"}]
+    assert found["Class high"] == [{"containers": "1 of 2"}]
     assert found["Removed"] == [{"removed": 4}]
     # Another engine of this machine may have containers too.
     left = {row["name"] for row in found["Containers"] if row["image"]}
     assert len(left) == 4
     assert "web" in left
-    assert {row["container"] for row in found["RAM now"]} >= left
+    assert {row["container"].strip() for row in found["RAM now"]} >= left
     gone = [row for row in found["Governor and daemon events"] if row["kind"] == "remove"]
     assert {row["outcome"] for row in gone} == {"done"}
-    assert all(row["recreate"].startswith("docker run ") for row in gone)
+    commands = found["Bring a removed container back"]
+    assert {row["container"] for row in commands} == {row["container"] for row in gone}
+    assert all(row["command"].startswith("docker run ") for row in commands)
     assert {row["container"] for row in gone} & left == set()
     assert {row["name"] for row in found["RAM per container"]} >= left
-    assert "remove done" in {row["title"] for row in found["annotation Events"]}
+    # What is routine is no annotation.
+    assert {row["title"] for row in found["annotation Events"]} == {"daemon done", "source done"}

@@ -68,33 +68,65 @@ def test_the_sdk_reads_them_back_without_loss(dashboard: dict[str, Any]) -> None
         assert lost({**before, "targets": []}, after) == []
 
 
-def test_range_and_refresh(on_sqlite: dict[str, Any]) -> None:
-    assert on_sqlite["refresh"] == "20s"
-    assert on_sqlite["time"] == {"from": "now-1h", "to": "now"}
-    (other,) = {"so1-system", "so1-containers"} - {on_sqlite["uid"]}
-    assert [link["url"] for link in on_sqlite["links"]] == [f"/d/{other}"]
+def test_range_and_refresh(dashboard: dict[str, Any]) -> None:
+    assert dashboard["refresh"] == "20s"
+    assert dashboard["time"] == {"from": "now-1h", "to": "now"}
+
+
+def test_each_links_to_the_others_that_there_are(dashboard: dict[str, Any]) -> None:
+    assert dashboard["tags"] == ["so1"]
+    (others,) = [link for link in dashboard["links"] if link["type"] == "dashboards"]
+    assert others["tags"] == ["so1"]
+    assert others["keepTime"]
+
+
+def test_the_fleet_links_to_the_host_that_it_shows() -> None:
+    (host,) = [link for link in plugin.load("fleet")["links"] if link["type"] == "link"]
+    assert host["url"] == "http://$host:$grafana_port/d/so1-system"
+
+
+def test_a_wall_shows_first_whether_the_daemon_is_alive(on_sqlite: dict[str, Any]) -> None:
+    titles = [panel["title"] for panel in on_sqlite["panels"][:3]]
+    assert titles[0] == "Last tick"
+    assert "Failures" in titles
+
+
+def test_no_cell_says_what_an_empty_table_says(dashboard: dict[str, Any]) -> None:
+    tables = [panel for panel in dashboard["panels"] if panel["type"] == "table"]
+    assert tables
+    for panel in tables:
+        first = panel["fieldConfig"]["overrides"][0]
+        assert first["matcher"] == {"id": "byRegexp", "options": "/.*/"}
+        assert first["properties"] == [{"id": "noValue", "value": ""}]
 
 
 REQUIRED = {
     "system": [
         ("CPU", "gauge", "percent"),
+        ("RAM used", "stat", "percent"),
         ("Processes", "stat", "short"),
+        ("CPU over time", "timeseries", "percent"),
         ("RAM", "timeseries", "kbytes"),
+        ("CPU by process", "timeseries", "percent"),
+        ("RAM by process", "timeseries", "kbytes"),
         ("Process states", "timeseries", "short"),
-        ("Top processes by RAM", "barchart", "kbytes"),
-        ("Top processes by CPU", "barchart", "percent"),
+        ("Top processes by RAM", "bargauge", "kbytes"),
+        ("Top processes by CPU", "bargauge", "percent"),
     ],
     "containers": [
-        ("Class low", "stat", "short"),
-        ("Class high", "stat", "short"),
+        ("Managed", "stat", "string"),
+        ("Class low", "stat", "string"),
+        ("Class high", "stat", "string"),
         ("Unmanaged", "stat", "short"),
         ("Containers by class", "timeseries", "short"),
+        ("Removals and failures", "timeseries", "short"),
         ("RAM per container", "timeseries", "kbytes"),
         ("CPU per container", "timeseries", "percent"),
-        ("RAM now", "barchart", "kbytes"),
-        ("CPU now", "barchart", "percent"),
+        ("RAM now", "bargauge", "kbytes"),
+        ("CPU now", "bargauge", "percent"),
         ("Containers", "table", "string"),
         ("Governor and daemon events", "table", "string"),
+        ("Bring a removed container back", "table", "string"),
     ],
 }
 """What must be seen, whatever else is: titles, panel types and units."""
@@ -118,8 +150,8 @@ def test_what_must_be_seen_is_there(name: str) -> None:
 def test_ram_is_shown_used_and_free() -> None:
     (ram,) = [panel for panel in plugin.load("system")["panels"] if panel["title"] == "RAM"]
     (target,) = ram["targets"]
-    assert "AS used" in target["rawQueryText"]
-    assert "AS free" in target["rawQueryText"]
+    assert 'AS "used"' in target["rawQueryText"]
+    assert 'AS "free"' in target["rawQueryText"]
 
 
 def test_every_panel_says_what_it_shows(dashboard: dict[str, Any]) -> None:
@@ -130,7 +162,7 @@ def test_every_panel_says_what_it_shows(dashboard: dict[str, Any]) -> None:
         assert panel["description"].endswith("."), panel["title"]
         assert defaults["unit"], panel["title"]
         assert defaults["thresholds"]["steps"], panel["title"]
-        assert len(defaults["noValue"]) > len("No data"), panel["title"]
+        assert len(defaults["noValue"]) >= len("No tick yet"), panel["title"]
 
 
 def test_panels_do_not_overlap_and_leave_no_gap(dashboard: dict[str, Any]) -> None:

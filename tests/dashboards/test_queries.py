@@ -11,11 +11,13 @@ from so1.store import rows as stored
 from tests.dashboards.shape import Rows, ask, check_shape
 
 HOUR_MS = 3_600_000
-ALL = [
-    pytest.param(dashboard, query, id=query.place)
+EACH = [
+    (dashboard, query)
     for dashboard in (plugin.load("system"), plugin.load("containers"))
     for query in plugin.queries(dashboard)
 ]
+ALL = [pytest.param(*each, id=each[1].place) for each in EACH]
+GRAPHS = [pytest.param(*each, id=each[1].place) for each in EACH if each[1].shown == "timeseries"]
 
 
 @pytest.mark.parametrize("length", [HOUR_MS, 7 * 24 * HOUR_MS], ids=["hour", "week"])
@@ -29,12 +31,12 @@ def test_history(
     if "time" in columns:
         # Seconds: milliseconds taken for them would lie thousands of years ahead.
         assert all(
-            (now - length) / 1000 - length / 300_000 <= row["time"] <= now / 1000 + 1
-            for row in rows
+            (now - length) / 1000 - length / 60_000 <= row["time"] <= now / 1000 + 1 for row in rows
         )
-        assert len({row["time"] for row in rows}) <= 301
-    for row in rows:
-        assert all(value is not None for value in row.values()), row
+        most = plugin.MOST_POINTS if query.shown == "timeseries" else len(rows)
+        assert len({row["time"] for row in rows}) <= most
+    if not query.place.endswith(": Governor and daemon events"):
+        assert all(value is not None for row in rows for value in row.values())
 
 
 @pytest.mark.parametrize(("dashboard", "query"), ALL)
@@ -60,8 +62,8 @@ def test_ticks_without_a_container(
     check_shape(query, columns, rows)
     listing = (" per container", " now", ": Containers")
     assert bool(rows) != query.place.endswith(listing)
-    for row in rows:
-        assert None not in row.values()
+    if not query.place.endswith(": Governor and daemon events"):
+        assert all(None not in row.values() for row in rows)
 
 
 def figures(path: Path, now: int, name: str, title: str) -> Rows:
@@ -79,14 +81,46 @@ def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
     assert figures(filled, now, "system", "Processes") == [{"processes": 40}]
     assert figures(filled, now, "system", "CPU") == [{"cpu": 12.5}]
     assert figures(filled, now, "system", "Source") == [{"source": "module"}]
+    assert figures(filled, now, "system", "Stuck") == [{"stuck": 16}]
+    assert figures(filled, now, "system", "Troubles") == [{"troubles": 1}]
+    assert figures(filled, now, "system", "Failures") == [{"failures": 4}]
     assert figures(filled, now, "system", "Top processes by RAM")[0]["value"] == largest
-    assert figures(filled, now, "containers", "Class low") == [{"running": 3, "kept": 3}]
-    assert figures(filled, now, "containers", "Class high") == [{"running": 3, "kept": 2}]
+    assert figures(filled, now, "containers", "Class low") == [{"containers": "3 of 3"}]
+    assert figures(filled, now, "containers", "Class high") == [{"containers": "3 of 2, over"}]
     assert figures(filled, now, "containers", "Unmanaged") == [{"unmanaged": 3}]
-    assert figures(filled, now, "containers", "Managed, of the maximum") == [{"managed": 60.0}]
+    assert figures(filled, now, "containers", "Managed") == [{"containers": "6 of 10"}]
     assert len(figures(filled, now, "containers", "Containers")) == 9
     removed = figures(filled, now, "containers", "Removed")[0]["removed"]
-    assert removed == len(figures(filled, now, "containers", "Governor and daemon events")) == 4
+    assert removed == len(figures(filled, now, "containers", "Bring a removed container back")) == 4
+    assert len(figures(filled, now, "containers", "Governor and daemon events")) == 8
+
+
+def test_what_was_not_measured_is_made_up_for(tmp_path: Path, now: int) -> None:
+    path = tmp_path / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=9, processes=3, containers=3)
+    connection.execute("UPDATE metrics SET available_ram = NULL, troubles = NULL")
+    connection.execute("UPDATE container_totals SET memory = NULL")
+    connection.commit()
+    ((used, total),) = connection.execute(
+        "SELECT used_ram, total_ram FROM metrics WHERE timestamp = ?", (now,)
+    )
+    connection.close()
+    (row,) = figures(path, now, "system", "RAM used")
+    assert row["ram"] == pytest.approx(used * 100 / total)
+    assert figures(path, now, "system", "Troubles") == [{"troubles": 0}]
+    assert figures(path, now, "system", "Troubles at the last tick") == []
+    assert all(row["RAM"] for row in figures(path, now, "containers", "Containers"))
+    assert all(row["value"] for row in figures(path, now, "containers", "RAM per container"))
+
+
+def test_containers_that_lost_processes_come_first(filled: Path, now: int) -> None:
+    rows = figures(filled, now, "containers", "Containers")
+    kills = [row["OOM, 1 h"] for row in rows]
+    assert kills == sorted(kills, reverse=True)
+    assert kills[0] == 1
+    total = figures(filled, now, "containers", "OOM kills")[0]["killed"]
+    assert total == 2 * sum(kills), "each of two generations lost as many"
 
 
 def test_the_limit_nearest_to_being_reached_is_first(filled: Path, now: int) -> None:
@@ -125,3 +159,96 @@ def test_a_range_in_the_past_shows_the_past(filled: Path, now: int) -> None:
     first = figures(filled, before, "containers", "Containers")[0]["name"]
     assert first.startswith("so1-0-")
     assert figures(filled, now, "containers", "Containers")[0]["name"].startswith("so1-1-")
+
+
+def test_of_many_only_the_largest_are_lines(filled: Path, now: int) -> None:
+    for name, title in (("system", "RAM by process"), ("containers", "RAM per container")):
+        rows = figures(filled, now, name, title)
+        assert len({row["name"] for row in rows if "others" not in row["name"]}) == 6
+        assert 1 <= len({row["name"] for row in rows if "others" in row["name"]}) <= 3
+
+
+def test_what_is_summed_is_all_there_is(filled: Path, now: int) -> None:
+    connection = plugin.connect(filled)
+    (total,) = connection.execute(
+        "SELECT SUM(ram_usage) FROM container_totals WHERE timestamp = ?", (now,)
+    ).fetchone()
+    connection.close()
+    rows = figures(filled, now, "containers", "RAM per container")
+    last = max(row["time"] for row in rows)
+    # Ticks are as far apart as the intervals here, or nearer: the fullest need not be the last.
+    assert sum(row["value"] for row in rows if row["time"] == last) == pytest.approx(total, rel=1)
+
+
+def test_a_spike_is_seen_with_its_culprit_however_long_the_range(tmp_path: Path, now: int) -> None:
+    path = tmp_path / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=3 * 180, processes=5, containers=0)
+    spike = now - 200 * history.INTERVAL_MS
+    connection.execute("UPDATE metrics SET cpu_usage = 99.0 WHERE timestamp = ?", (spike,))
+    connection.execute(
+        "INSERT INTO process_stats (timestamp, pid, name, ram_usage, cpu_usage)"
+        " VALUES (?, 7, 'culprit', 1, 395)",
+        (spike,),
+    )
+    connection.commit()
+    connection.close()
+    dashboard = plugin.load("system")
+    (query,) = [q for q in plugin.queries(dashboard) if q.place.endswith("CPU by process")]
+    rows = ask(path, dashboard, query, now, 7 * 24 * HOUR_MS)[1]
+    assert max(row["value"] for row in rows) == 395
+    (over_time,) = [q for q in plugin.queries(dashboard) if q.place.endswith("CPU over time")]
+    rows = ask(path, dashboard, over_time, now, 7 * 24 * HOUR_MS)[1]
+    assert max(row["peak"] for row in rows) == 99.0
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory, now: int) -> Path:
+    """A history in which nothing was written from 40 to 20 minutes ago."""
+    path = tmp_path_factory.mktemp("interrupted") / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=180, processes=4, containers=3)
+    for table in ("metrics", "process_stats", "process_states", "container_totals", "events"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE timestamp BETWEEN ? AND ?",
+            (now - 40 * 60_000, now - 20 * 60_000),
+        )
+    connection.commit()
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize(("dashboard", "query"), GRAPHS)
+def test_an_outage_is_a_gap(
+    interrupted: Path, now: int, dashboard: dict[str, Any], query: plugin.StoredQuery
+) -> None:
+    columns, rows = ask(interrupted, dashboard, query, now, HOUR_MS)
+    check_shape(query, columns, rows)
+    shown = [key for key in columns if key not in {"part", "time", "name"}]
+    (gap,) = [row for row in rows if all(row[key] is None for key in shown)]
+    assert now / 1000 - 2_600 <= gap["time"] <= now / 1000 - 2_300
+
+
+def test_ticks_further_apart_than_the_intervals_are_no_gaps(tmp_path: Path, now: int) -> None:
+    path = tmp_path / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=180, processes=1, containers=0)
+    connection.execute("DELETE FROM metrics WHERE id % 6")
+    connection.commit()
+    connection.close()
+    rows = figures(path, now, "system", "RAM")
+    assert len(rows) == 30
+    assert all(row["used"] is not None for row in rows)
+
+
+def test_after_the_clock_was_set_back_the_last_tick_is_the_one_written_last(
+    tmp_path: Path, now: int
+) -> None:
+    path = tmp_path / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=9, processes=3, containers=0)
+    history.fill(connection, end=now - 60_000 - 7, ticks=1, processes=4, containers=0)
+    connection.close()
+    assert figures(path, now, "system", "Processes") == [{"processes": 4}]
+    (row,) = figures(path, now, "system", "Last tick")
+    assert 59 <= row["age"] <= 120

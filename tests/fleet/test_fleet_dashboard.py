@@ -40,7 +40,9 @@ def test_the_datasource_is_the_variable_everywhere(dashboard: dict[str, Any]) ->
 
 
 def test_every_metric_is_one_that_the_daemon_serves(dashboard: dict[str, Any]) -> None:
-    served = {name for name, _ in series(text(Families(), told()))}
+    exposed = text(Families(), told())
+    # What a host measures of nothing now has no series, but is declared.
+    served = {name for name, _ in series(exposed)} | {*re.findall(r"# TYPE (\S+)", exposed)}
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
             assert set(re.findall(r"\bso1_\w+", target["expr"])) <= served, panel["title"]
@@ -50,7 +52,22 @@ def test_the_columns_of_the_hosts_are_the_queries(dashboard: dict[str, Any]) -> 
     (hosts,) = [p for p in dashboard["panels"] if p["title"].startswith("Hosts, ")]
     organize = {t["id"]: t["options"] for t in hosts["transformations"]}["organize"]
     asked = {f"Value #{target['refId']}" for target in hosts["targets"]}
-    assert asked | {"instance"} == organize["renameByName"].keys() == organize["indexByName"].keys()
-    shown = {*organize["renameByName"].values()}
-    named = {override["matcher"]["options"] for override in hosts["fieldConfig"]["overrides"]}
-    assert named <= shown
+    shown = organize["renameByName"]
+    assert asked | {"instance"} == shown.keys() | (organize["excludeByName"].keys() - {"Time"})
+    assert shown.keys() == organize["indexByName"].keys()
+    named = {
+        override["matcher"]["options"]
+        for override in hosts["fieldConfig"]["overrides"]
+        if override["matcher"]["id"] == "byName"
+    }
+    assert named <= {*shown.values()}
+
+
+def test_the_worst_host_is_first(dashboard: dict[str, Any]) -> None:
+    for panel in dashboard["panels"]:
+        if panel["type"] == "table":
+            steps = {step["id"]: step["options"] for step in panel["transformations"]}
+            ((by,),) = [steps["sortBy"]["sort"]]
+            assert by["desc"]
+            # What is sorted by is a number that is not shown.
+            assert steps["organize"]["excludeByName"][by["field"]]

@@ -3,6 +3,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +18,6 @@ from scripts.stages import Runner, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 Run = tuple[bool, str]
 PLAYS = (
@@ -111,3 +116,43 @@ def test_it_says_where_it_is_when_nothing_happens(
     _, said = run([shell("site.yml", PLAYS + "sleep 0.5")])
     assert "site.yml: Kernel modules" in said
     assert "site.yml is at: Kernel modules: The modules are built" in said
+
+
+def exists(pid: int) -> bool:
+    """Whether there is such a process, or such a group of them where it is below 0."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+INTERRUPTED = """
+from scripts.stages import Runner, Stage
+Runner("it", [Stage("long", ["sh", "-c", "echo $$ >$SO1_CACHE/pid; sleep 300 & wait"])], 1).run()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_what_runs_and_says_where_its_output_is(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "SO1_CACHE": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while not (written := tmp_path / "pid").exists() or not written.read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said.startswith("it: interrupted in long; the output is in ")
+    while exists(-int(written.read_text())):  # until init has looked after the orphan
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -118,7 +118,7 @@ CHANGED = config.Config(
     interval=20.5,
     governor=config.Policy(maximum=40, keep_low=11, keep_high=12, grace=13.5, stop_timeout=14),
     docker=config.Docker(timeout=15.5),
-    store=config.Store(retention_days=16.5, max_mib=17, top_processes=18),
+    store=config.Store(retention_days=16.5, events_days=91, max_mib=17, top_processes=18),
     metrics=config.Metrics(port=19_000, top_processes=21, max_series=2_200),
 )
 """Every number another than by default, and than any other."""

@@ -30,7 +30,7 @@ REFUSED: dict[str, Sentences] = {
         "kernel_modules_suffix": [(SUFFIX, ["", "a/b", "a b", "ñ", "x" * 33, "x\n"])],
         "kernel_modules_group": [(GROUP, ["", "1st", "So1", "a b", "-a", "a:b", "g" * 33, "a\n"])],
         "kernel_modules_memlimit_max_entries": [
-            ("must be from 1 to 4194304; it is {}.", [0, -1, 4_194_305]),
+            ("must be from 1 to 32768; it is {}.", [0, -1, 32_769]),
         ],
     },
     "so1_daemon": {
@@ -91,7 +91,7 @@ TAKEN: dict[str, dict[str, list[Any]]] = {
     "kernel_modules": {
         "kernel_modules_suffix": ["202300539", "x" * 32, "a_B-1"],
         "kernel_modules_group": ["so1", "_a-b_9", "g" * 31, "machine$"],
-        "kernel_modules_memlimit_max_entries": [1, 4_194_304, "7"],
+        "kernel_modules_memlimit_max_entries": [1, 32_768, "7"],
     },
     "so1_daemon": {
         "so1_daemon_suffix": ["202300539", "x" * 32, "a_B-1"],

@@ -9,6 +9,17 @@ def test_where_the_engine_may_be(host: str) -> None:
     assert parse(f'[docker]\nhost = "{host}"\ntimeout = 60').docker.host == host
 
 
+@pytest.mark.parametrize("path", ["", "/", "/var/lib/so1/", "/a\\u0000b"])
+def test_a_store_that_is_no_file_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"\$\.store\.path"):
+        parse(f'[store]\npath = "{path}"')
+
+
+def test_an_engine_behind_a_nul_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"\$\.docker\.host"):
+        parse('[docker]\nhost = "unix:///run/\\u0000"')
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ import pytest
 from so1 import config
 from so1.config import Config
 from so1.daemon import Daemon
+from so1.exposition.error import ServerError
 from so1.exposition.own import Own
 from so1.model import Container, ContainerUsage
 from so1.notify import Notifier
@@ -40,6 +42,7 @@ class Fake:
         self.events: list[Event] = []
         self.asked: list[list[ContainerUsage]] = []
         self.lists = 0
+        self.reconfigured: list[Config] = []
         self.on_tick: Callable[[int], None] = lambda _: None
         self.on_told: Callable[[], None] = lambda: None
 
@@ -52,7 +55,7 @@ class Fake:
     def govern(
         self,
         usages: list[ContainerUsage],
-        now: float,  # noqa: ARG002
+        taken_ns: int,  # noqa: ARG002
         tell: Callable[[Event], None],
     ) -> None:
         self.on_tick(len(self.asked))
@@ -60,6 +63,9 @@ class Fake:
         for event in self.events:
             tell(event)
             self.on_told()
+
+    def reconfigure(self, config: Config) -> None:
+        self.reconfigured.append(config)
 
 
 GONE = Event(
@@ -88,6 +94,14 @@ class Served:
         pass
 
 
+class Unserved(Served):
+    """An exposition that has no address."""
+
+    def configure(self, settings: config.Metrics) -> None:
+        if settings.enabled:
+            raise ServerError(f"There is no {settings.address}.")
+
+
 class Setup:
     def __init__(self, root: Path, proc: Path) -> None:
         self.path = root / "metrics.db"
@@ -96,17 +110,20 @@ class Setup:
         self.config = Config(interval=0.01, store=config.Store(path=str(self.path)))
         self.reloaded: list[Config | config.ConfigError] = []
         self.now = 1_700_000_000.0
+        self.wrong = 0.0
+        """By how many seconds the time of day was set."""
         self._opened = contextlib.ExitStack()
 
     def daemon(self, **environment: str) -> Daemon:
         return Daemon(
             self.config,
-            self._opened.enter_context(contextlib.closing(Database(self.path))),
-            containers=lambda _: self.fake,
+            self._opened.enter_context(contextlib.closing(Database(self.path, self._boottime))),
+            containers=self.fake,
             reload=self._reload,
             notifier=Notifier(environment),
             proc=self.proc,
             clock=self._clock,
+            boottime=self._boottime,
         )
 
     def close(self) -> None:
@@ -114,6 +131,9 @@ class Setup:
 
     def _clock(self) -> float:
         self.now += 0.001
+        return self.now + self.wrong
+
+    def _boottime(self) -> float:
         return self.now
 
     def _reload(self) -> Config:
@@ -242,7 +262,7 @@ def test_a_removal_before_a_tick_that_fails_is_told_all_the_same(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon = setup.daemon()
-    daemon._database._connection.execute("PRAGMA busy_timeout = 1")
+    daemon._database._connected().execute("PRAGMA busy_timeout = 1")
     setup.fake.events = [GONE]
     with (
         monkeypatch.context() as broken,
@@ -368,6 +388,27 @@ def test_systemd_is_told(setup: Setup, tmp_path: Path) -> None:
     assert any(message.startswith(b"STATUS=2 processes, 1 containers (module)") for message in told)
 
 
+def test_metrics_that_are_switched_off_are_not_said_to_be_served(setup: Setup) -> None:
+    def metrics(address: str, *, enabled: bool = True) -> Config:
+        settings = config.Metrics(enabled=enabled, address=address)
+        return msgspec.structs.replace(setup.config, metrics=settings)
+
+    setup.config = metrics("first")
+    setup.reloaded = [metrics("second"), metrics("second", enabled=False)]
+    daemon = setup.daemon()
+    daemon._publisher = Unserved()
+    for reloads in (False, True, True):
+        if reloads:
+            daemon._read_again()
+        daemon.tick()
+        daemon.tick()
+    assert setup.details("metrics") == [
+        ("failed", "There is no first."),
+        ("failed", "There is no second."),
+        ("done", "The metrics are switched off."),
+    ]
+
+
 def test_late_ticks_are_left_out(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
     setup.config = msgspec.structs.replace(setup.config, interval=0.05)
 
@@ -385,7 +426,7 @@ def test_late_ticks_are_left_out(setup: Setup, caplog: pytest.LogCaptureFixture)
 
 def test_history_is_kept_for_a_week(setup: Setup) -> None:
     daemon = setup.daemon()
-    end = setup.now
+    end = round(setup.now)
     week = 7 * 86_400
     for age in (week + 301, week - 1, 0):  # what is due goes every five minutes
         setup.now = end - age
@@ -394,6 +435,92 @@ def test_history_is_kept_for_a_week(setup: Setup) -> None:
         (end - week + 1,),
         (end,),
     ]
+
+
+YEAR = 365 * 86_400
+
+
+@pytest.mark.parametrize("wrong", [72 * YEAR, 400 * 86_400, -50 * YEAR, -3_600])
+def test_a_clock_that_is_wrong_for_a_while_costs_no_history_and_is_told(
+    setup: Setup, wrong: float
+) -> None:
+    daemon = setup.daemon()
+    for _ in range(5):
+        setup.now += 20
+        daemon.tick()
+    setup.wrong = wrong
+    for _ in range(50):  # more than one step of what goes every five minutes
+        setup.now += 20
+        daemon.tick()
+    setup.wrong = 0
+    setup.now += 20
+    daemon.tick()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(56,)]
+    assert setup.rows("SELECT count(*) FROM container_totals") == [(56,)]
+    there, back = [detail for _, detail in setup.details("clock")]
+    ways = ["forward", "back"] if wrong > 0 else ["back", "forward"]
+    assert [way in told for way, told in zip(ways, (there, back), strict=True)] == [True, True]
+    assert there.count(" UTC") == 1
+    # All of it grows old all the same, what has a time of long ago or still to come too.
+    for age in (6 * 86_400, 86_400 + 301):
+        setup.now += age
+        daemon.tick()
+        daemon.tick()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(4,)]
+    assert setup.rows("SELECT count(*) FROM container_totals") == [(4,)]
+
+
+def test_a_clock_that_is_corrected_slowly_is_none_that_was_set(setup: Setup) -> None:
+    daemon = setup.daemon()
+    for _ in range(20):
+        setup.now += 20
+        setup.wrong += 1.5
+        daemon.tick()
+    assert setup.details("clock") == []
+
+
+def test_a_database_that_is_deleted_is_begun_anew(setup: Setup) -> None:
+    daemon = setup.daemon()
+    daemon.tick()
+    for part in setup.path.parent.glob("metrics.db*"):
+        part.unlink()
+    daemon.tick()
+    daemon.tick()
+    assert setup.rows("SELECT count(*) FROM metrics") == [(2,)]
+    ((outcome, detail),) = setup.details("database")
+    assert outcome == "failed"
+    assert "was deleted or replaced" in detail
+
+
+def test_who_keeps_the_log_from_beginning_anew_is_told_once(setup: Setup) -> None:
+    setup.config = msgspec.structs.replace(
+        setup.config, store=config.Store(str(setup.path), max_mib=8)
+    )
+    daemon = setup.daemon()
+    daemon.tick()
+    stay = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN');"
+        " c.execute('SELECT * FROM metrics').fetchall(); print('in', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", stay, setup.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as reader:
+        assert reader.stdout
+        assert reader.stdout.readline() == b"in\n"
+        for _ in range(200):
+            daemon.tick()
+            if setup.details("reader"):
+                break
+        daemon.tick()
+        ((outcome, detail),) = setup.details("reader")
+        assert outcome == "failed"
+        assert f"process {reader.pid} (" in detail
+        reader.kill()
+    daemon.tick()
+    daemon.tick()
+    assert [outcome for outcome, _ in setup.details("reader")] == ["failed", "done"]
 
 
 def test_history_is_no_larger_than_configured_and_hardly_smaller(setup: Setup) -> None:
@@ -414,13 +541,11 @@ def test_history_is_no_larger_than_configured_and_hardly_smaller(setup: Setup) -
 def damage(setup: Setup, daemon: Daemon) -> None:
     for _ in range(30):
         daemon.tick()
-    daemon._database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    daemon._database._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     data = bytearray(setup.path.read_bytes())
     data[4096:] = b"\xa5" * (len(data) - 4096)
     setup.path.write_bytes(data)
-    daemon._database._connection.execute("PRAGMA shrink_memory")
-    daemon._database.close()
-    daemon._database._connection = sqlite3.connect(setup.path, isolation_level=None)
+    daemon._database._connected().execute("PRAGMA shrink_memory")
 
 
 def test_a_file_damaged_before_it_starts_is_replaced(setup: Setup) -> None:
@@ -474,7 +599,7 @@ def test_a_damaged_file_that_cannot_be_replaced_at_first_is_at_a_later_tick(
 
 def test_a_database_that_another_holds(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon = setup.daemon()
-    daemon._database._connection.execute("PRAGMA busy_timeout = 1")
+    daemon._database._connected().execute("PRAGMA busy_timeout = 1")
     setup.fake.events = [GONE, GONE]
     tried: list[int] = []
     add = daemon._database.add_events
@@ -498,6 +623,41 @@ def test_a_database_that_another_holds(setup: Setup, monkeypatch: pytest.MonkeyP
     assert [outcome for outcome, _ in setup.details("database")] == ["failed", "done"]
     # Beside the ticks, the lock is waited for once, not for each event.
     assert len(tried) == 1
+
+
+@pytest.mark.root  # only root can mount a small disk
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_start_on_a_full_disk(setup: Setup, tmp_path: Path, before: int) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], check=True)
+    try:
+        setup.path = small / "metrics.db"
+        if before:
+            with contextlib.closing(Database(setup.path)) as database:
+                database.write_tick(tick(1, 1))
+        filler = small / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        daemon = setup.daemon()
+        daemon._publisher = served = Served()
+        setup.fake.events = [GONE]
+        for _ in range(200):  # what there is may have a little room left
+            daemon.tick()
+        setup.fake.events = []
+        assert len(served.told) == 200
+        assert daemon._dropped["database"]
+        filler.unlink()
+        daemon.tick()
+        daemon.tick()  # which stores that the one before could be
+        ((ticks,),) = setup.rows("SELECT count(*) FROM metrics")
+        assert ticks == before + 202 - daemon._dropped["database"]
+        assert len(setup.details("remove")) == 200
+        assert [outcome for outcome, _ in setup.details("database")] == ["failed", "done"]
+        daemon._database.close()
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
 
 
 @pytest.mark.root  # only root can mount a small disk

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What becomes of an engine that is not there, slow, or no engine at all."""
 
+import http.server
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from docker.errors import APIError, NotFound
 from so1.config import Docker
 from so1.docker_engine import Engine, EngineError, NotFoundError, UnreachableError, _tagged
 from tests.so1.registry import Registry
+from tests.support import cgroups
 from tests.support.docker_engine import IMAGE, OTHER_IMAGE, LiveEngine
 
 
@@ -144,21 +146,22 @@ class Client:
         return {
             "Id": container_id,
             "Image": "sha256:1",
-            "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z"},
+            "State": {"Running": True, "StartedAt": "2026-01-01T00:00:00Z", "Pid": 7},
             "Config": {"Image": "alpine"},
             "HostConfig": {},
         }
 
 
-def asking(client: Client) -> Engine:
-    engine = Engine(Docker())
+def asking(client: Client, proc: Path = Path("/proc")) -> Engine:
+    engine = Engine(Docker(), proc)
     engine._client = client
     return engine
 
 
-def test_an_image_keeps_its_name_when_its_tag_moves() -> None:
+def test_an_image_keeps_its_name_when_its_tag_moves(tmp_path: Path) -> None:
+    cgroups.process(tmp_path, 7, "/docker/a")
     client = Client()
-    engine = asking(client)
+    engine = asking(client, tmp_path)
     for _ in range(3):
         assert [c.image for c in engine.running()] == ["alpine"]
     assert client.looks == 1
@@ -180,6 +183,158 @@ def test_an_engine_that_falls_silent_at_an_image_is_not_asked_on() -> None:
         asking(Client(requests.Timeout())).running()
 
 
+def test_a_call_ends_in_time_however_its_answer_trickles(tmp_path: Path) -> None:
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"ApiVersion": "1.41"}'
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        over = threading.Event()
+
+        def trickle() -> None:
+            listener.accept()[0].close()  # who looks whether somebody listens
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                for byte in answer:
+                    connection.sendall(bytes([byte]))
+                    if over.wait(0.2):
+                        return
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        began = time.monotonic()
+        assert "did not answer within 0.5 s" in fails(f"unix://{tmp_path}/s", timeout=0.5)
+        took = time.monotonic() - began
+        over.set()
+        thread.join()
+    # Byte by byte it would take 13 s.
+    assert took < 5
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    asked: list[bytes] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path.encode())
+            answer = b'{"ApiVersion": "1.41"}' if self.path == "/version" else b"[]"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as engine:
+        thread = threading.Thread(target=engine.serve_forever)
+        thread.start()
+        # Nothing listens there: who asked it would fail.
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+        try:
+            assert Engine(Docker(host=f"tcp://127.0.0.1:{engine.server_port}")).running() == []
+        finally:
+            engine.shutdown()
+            thread.join()
+    assert asked[0] == b"/version"
+    assert all(path.startswith(b"/") for path in asked)
+
+
+class Starting:
+    """Docker's client, whose engine starts a container too slowly."""
+
+    def __init__(self, left: Exception | None = None) -> None:
+        self.removed: list[tuple[str, bool, bool]] = []
+        self._left = left
+
+    def create_container_from_config(self, _body: object, _name: str) -> dict[str, str]:
+        return {"Id": "a"}
+
+    def start(self, _id: str) -> None:
+        raise requests.Timeout
+
+    def remove_container(self, container_id: str, *, force: bool, v: bool) -> None:
+        self.removed.append((container_id, force, v))
+        if self._left:
+            raise self._left
+
+
+@pytest.mark.parametrize("left", [None, APIError("it is running"), NotFound("gone")])
+def test_why_one_does_not_start_is_said_whatever_becomes_of_it(
+    monkeypatch: pytest.MonkeyPatch, left: Exception | None
+) -> None:
+    client = Starting(left)
+    engine = Engine(Docker())
+    monkeypatch.setattr(engine, "_connected", lambda: client)
+    with pytest.raises(UnreachableError, match="did not answer within 5 s"):
+        engine.run("web", "alpine", [], {})
+    # By now it may run.
+    assert client.removed == [("a", True, False)]
+
+
+def test_a_name_with_an_inner_slash_is_a_links(tmp_path: Path) -> None:
+    client = Client()
+    client.listed = [
+        {"Id": "a", "Names": names, "Image": "alpine", "Created": 1}
+        for names in (["/app/db", "/web-db"], ["/web-db", "/app/db"], ["/app/db"], [], None)
+    ]
+    names = [c.name for c in asking(client, tmp_path).running()]
+    assert names == ["web-db", "web-db", "a", "a", "a"]
+
+
+class Imaged(Client):
+    """One whose container has labels, and an image with some."""
+
+    def __init__(self, image: dict[str, object] | Exception) -> None:
+        super().__init__()
+        labels = {"so1.managed": "true"}
+        self.listed = [{"Id": "a", "Image": "alpine", "Created": 1, "Labels": labels}]
+        self.image = image
+        self.asked = 0
+
+    def inspect_container(self, container_id: str) -> dict[str, object]:
+        found = super().inspect_container(container_id)
+        found["Config"] = {"Image": "alpine", "Labels": {"so1.managed": "true"}}
+        return found
+
+    def inspect_image(self, _image: str) -> dict[str, object]:
+        self.asked += 1
+        if isinstance(self.image, Exception):
+            raise self.image
+        return self.image
+
+
+@pytest.mark.parametrize(
+    ("image", "managed"),
+    [
+        ({"Config": {"Labels": {"so1.managed": "true"}}}, False),
+        ({"Config": {"Labels": None}}, True),
+        ({"Config": None}, True),
+        ({}, True),
+        ({"Config": {"Labels": "odd"}}, False),
+        (NotFound("gone"), False),
+        (APIError("broken"), False),
+    ],
+)
+def test_whose_label_it_is_shows_in_the_image(
+    tmp_path: Path, image: dict[str, object] | Exception, *, managed: bool
+) -> None:
+    cgroups.process(tmp_path, 7, "/docker/a")
+    client = Imaged(image)
+    engine = asking(client, tmp_path)
+    for _ in range(3):
+        (found,) = engine.running()
+        assert found.managed == managed
+        assert (found.image_labels is None) == (
+            managed is False and "no consent" not in str(found.odd_labels)
+        )
+    assert engine.inspect("a").container.managed == managed
+    # What an image says stays as it is; what it did not say is asked again.
+    known = isinstance(image, dict) and image.get("Config") != {"Labels": "odd"}
+    assert (client.asked == 1) == known
+
+
 @pytest.mark.engine
 class TestLive:
     """Against a Docker Engine that the run starts itself."""
@@ -194,16 +349,19 @@ class TestLive:
         assert found.managed
         assert int(before) <= found.started_at <= time.time()
 
-    def test_a_later_start_is_known_once_it_was_looked_at(self, engine: LiveEngine) -> None:
+    def test_a_later_start_is_known_by_its_first_process(self, engine: LiveEngine) -> None:
         id_ = engine.start("web")
         ours = Engine(engine.settings)
-        created = ours.running()[0].started_at
+        (before,) = ours.running()
+        assert before.pid == engine.inspect(id_)["State"]["Pid"]
+        assert (before.started_ns or 0) > 0
         time.sleep(1.1)
         engine.docker("restart", "web")
-        assert ours.running()[0].started_at == created
-        seen = ours.inspect(id_).started_at
-        assert seen > created + 1
-        assert ours.running()[0].started_at == seen
+        (after,) = ours.running()
+        seen = ours.inspect(id_)
+        assert (after.pid, after.started_ns) == (seen.pid, seen.started_ns)
+        assert (after.started_ns or 0) > (before.started_ns or 0) + 10**9
+        assert (after.restarts, seen.stop_timeout) == (0, None)
 
     def test_an_image_keeps_its_name_when_its_tag_moves(self, engine: LiveEngine) -> None:
         engine.docker("tag", IMAGE, "moves/alpine")
@@ -214,6 +372,30 @@ class TestLive:
         assert [c.image for c in ours.running()] == ["moves/alpine"]
         engine.docker("rmi", "moves/alpine")
         assert [c.image for c in ours.running()] == ["moves/alpine"]
+
+    def test_a_label_that_a_commit_copied_is_no_consent(self, engine: LiveEngine) -> None:
+        engine.managed("first", "high")
+        engine.docker("commit", "first", "so1-lab/committed")
+        try:
+            engine.docker(
+                "run", "--detach", "--network", "none", "--name", "copy", "so1-lab/committed"
+            )
+            ours = Engine(engine.settings)
+            assert {c.name: c.managed for c in ours.running()} == {"first": True, "copy": False}
+            assert [c.name for c, _ in ours.managed()] == ["first"]
+            assert not ours.inspect("copy").container.managed
+        finally:
+            engine.docker("rm", "--force", "copy", check=False)
+            engine.docker("rmi", "so1-lab/committed")
+
+    def test_what_it_wrote_into_its_own_layer(self, engine: LiveEngine) -> None:
+        id_ = engine.start("web", command="echo x >/own; mkdir /folder; rm /bin/id; sleep 600")
+        ours = Engine(engine.settings)
+        deadline = time.monotonic() + 30
+        while not {"/own", "/folder"} <= set(ours.changes(id_)):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "/bin/id" not in ours.changes(id_)
 
     def test_managed_lists_stopped_ones_and_no_others(self, engine: LiveEngine) -> None:
         engine.managed("runs")

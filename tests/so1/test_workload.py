@@ -3,6 +3,7 @@ import random
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,13 @@ def test_every_kind_comes_up() -> None:
     loads = workload.choose(100, SETTINGS, random.Random(1), NOW)
     kinds = {(load.class_, *load.command) for load in loads}
     assert kinds == {("low", *SETTINGS.low_command), ("high", "one"), ("high", "two")}
+
+
+@pytest.mark.parametrize(("running", "free"), [(0, 3), (2, 1), (3, 0), (5, 0)])
+def test_there_is_never_room_for_less_than_none(running: int, free: int) -> None:
+    engine = Mock()
+    engine.managed.return_value = [(None, "running")] * running + [(None, "exited")] * 2
+    assert workload.places(engine, 3) == free
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

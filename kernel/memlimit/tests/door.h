@@ -32,7 +32,7 @@ static long door_result(long value)
 	return value < 0 ? -errno : value;
 }
 
-__attribute__((unused)) static bool door_is_device(void)
+__attribute__((unused)) static bool door_is_file(void)
 {
 	return door >= 0;
 }
@@ -42,9 +42,9 @@ __attribute__((unused)) static void door_open(void)
 {
 	if (syscall(SO2_NR_ADD, 0, 0) < 0 && errno != ENOSYS)
 		return;
-	door = open(SO2_DEVICE, O_RDWR | O_CLOEXEC);
+	door = open(SO2_DOOR, O_RDWR | O_CLOEXEC);
 	if (door < 0) {
-		printf("not ok - neither the system calls nor %s\n", SO2_DEVICE);
+		printf("not ok - neither the system calls nor %s\n", SO2_DOOR);
 		exit(1);
 	}
 }

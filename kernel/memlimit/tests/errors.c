@@ -170,7 +170,7 @@ static void huge_max_entries(pid_t pid)
 	limit_remove(pid);
 }
 
-static void device(pid_t pid)
+static void file(pid_t pid)
 {
 	void *volatile nowhere = (void *)8;
 	unsigned int i, wrong = 0;
@@ -205,7 +205,7 @@ static long ioctl32(unsigned int command, void *arg)
 }
 
 /* Every kernel of these tests has CONFIG_IA32_EMULATION: without, this would crash. */
-static void device32(pid_t pid)
+static void file32(pid_t pid)
 {
 	struct {
 		struct memory_limitation process, back;
@@ -243,9 +243,9 @@ int main(void)
 	values(first.pid);
 	get_arguments(first.pid, second.pid);
 	huge_max_entries(first.pid);
-	if (door_is_device()) {
-		device(first.pid);
-		device32(first.pid);
+	if (door_is_file()) {
+		file(first.pid);
+		file32(first.pid);
 	}
 	ok(listed_count() == 0, "the list is empty in the end");
 	subject_dismiss(first);

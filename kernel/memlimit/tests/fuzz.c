@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fuzz SECONDS [SEED]: arguments and pointers at random, as root and as nobody:
- * never anything but the errors that so2_memlimit_uapi.h states. In a pid
- * namespace of its own, so that it hits nobody else.
+ * fuzz SECONDS [SEED]: arguments and pointers at random, as root and as nobody,
+ * of the four operations and of reads of the files under /proc: never anything
+ * but the errors that so2_memlimit_uapi.h states. In a pid namespace of its
+ * own, so that it hits nobody else.
  */
 #include <sched.h>
 #include <sys/random.h>
@@ -87,6 +88,38 @@ static void *any_pointer(void)
 	return pages + (1 + any() % 4) * PAGE - any() % 64;
 }
 
+/* Those that are there; nobody has them from root. */
+static int documents[3], documents_open;
+
+static void open_documents(void)
+{
+	static const char *const paths[] = {
+		"/proc/so2_memory_limits",
+		"/proc/sysinfo_so1_202300539",
+		"/proc/continfo_so1_202300539",
+	};
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		documents[documents_open] = open(paths[i], O_RDONLY);
+		documents_open += documents[documents_open] >= 0;
+	}
+}
+
+/* 0 where something is read: it may land on what another call is given. */
+static long any_read(void)
+{
+	int fd = documents[any() % documents_open];
+	uint64_t at = any() % 2 ? any() % 20000 : any_number();
+	ssize_t got;
+
+	if (any() % 8 == 0)
+		got = lseek(fd, at, any() % 3);
+	else
+		got = pread(fd, any_pointer(), any() % 2 ? any() % PAGE : any_number(), at);
+	return got < 0 ? -errno : 0;
+}
+
 static pid_t any_pid(void)
 {
 	return any() % 2 ? (pid_t)(any() % 12) : (pid_t)any_number();
@@ -99,7 +132,7 @@ static long any_call(void)
 	uint64_t words[3] = {(uintptr_t)any_pointer(), any_number(), (uintptr_t)any_pointer()};
 	unsigned int command;
 
-	switch (any() % (door_is_device() ? 6 : 4)) {
+	switch (any() % (door_is_file() ? 7 : 5)) {
 	case 0:
 		return limit_add(any_pid(), any_number());
 	case 1:
@@ -109,6 +142,8 @@ static long any_call(void)
 	case 3:
 		return limit_get(any_pointer(), any_number(), any_pointer());
 	case 4:
+		return any_read();
+	case 5:
 		/* A struct of any words somewhere, then any command with any pointer. */
 		memcpy(pages + any() % (PAGE - sizeof(words)), words, sizeof(words));
 		command = commands[any() % 4];
@@ -135,7 +170,7 @@ static bool documented(long result)
 	case -EFAULT:
 		return true;
 	case -ENOTTY:
-		return door_is_device();
+		return door_is_file();
 	}
 	return false;
 }
@@ -184,6 +219,9 @@ static int both(double length)
 		left += !has_limits(subjects[i].pid, RLIM_INFINITY, RLIM_INFINITY);
 	ok(!left, "and everybody has what they had");
 	limit_add(subjects[0].pid, MIB);
+	for (i = 0; i < documents_open; i++)
+		left += pread(documents[i], pages, PAGE, 0) <= 0;
+	ok(!left, "the files can be read as ever");
 	if (setresuid(NOBODY, NOBODY, NOBODY))
 		return 1;
 	fuzz("nobody", length / 2);
@@ -197,7 +235,8 @@ int main(int argc, char **argv)
 	pid_t child;
 
 	door_open();
-	if (argc < 2 || unshare(CLONE_NEWPID))
+	open_documents();
+	if (!documents_open || argc < 2 || unshare(CLONE_NEWPID))
 		return 2;
 	if (argc > 2)
 		state = strtoull(argv[2], NULL, 0);

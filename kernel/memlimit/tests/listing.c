@@ -103,6 +103,9 @@ static void values(void)
 	ok(listing_field(subject.pid, "limit") == 123456789012345677, "limit: to the byte");
 	ok(listing_field(subject.pid, "size") == size_of(subject.pid),
 	   "size: %llu bytes, as in statm", size_of(subject.pid));
+	ok(listing_field(subject.pid, "soft_limit") == 123456789012345677 &&
+		   listing_field(subject.pid, "hard_limit") == 123456789012345677,
+	   "soft_limit and hard_limit: in effect");
 	set_at = listing_field(subject.pid, "set_at");
 	ok(set_at >= before && set_at <= now_ms(), "set_at: now");
 	ok(strstr(text, "\"set_by\":0}"), "set_by: root");
@@ -128,7 +131,56 @@ static void values(void)
 	subject_dismiss(second);
 }
 
+/* Somebody with CAP_SYS_RESOURCE lifted it, or has more or less of their own: it shows. */
+static void in_effect(void)
+{
+	struct rlimit lifted = {RLIM_INFINITY, RLIM_INFINITY}, own = {100 * MIB, 300 * MIB};
+	struct subject subject = subject_start(subject_idle);
+
+	limit_add(subject.pid, 500 * MIB);
+	prlimit(subject.pid, RLIMIT_AS, &lifted, NULL);
+	ok(listing() && listing_field(subject.pid, "limit") == 500 * MIB &&
+		   listing_field(subject.pid, "soft_limit") == UINT64_MAX &&
+		   listing_field(subject.pid, "hard_limit") == UINT64_MAX,
+	   "a limit that was lifted shows");
+	prlimit(subject.pid, RLIMIT_AS, &own, NULL);
+	ok(listing() && listing_field(subject.pid, "soft_limit") == 100 * MIB &&
+		   listing_field(subject.pid, "hard_limit") == 300 * MIB,
+	   "and so does a smaller one");
+	subject_dismiss(subject);
+}
+
 static int ready[2];
+
+static int grows_and_shrinks(void)
+{
+	munmap(take(400 * MIB), 400 * MIB);
+	if (write(ready[1], "", 1) == 1)
+		pause();
+	return 0;
+}
+
+static void peak(void)
+{
+	struct subject subject;
+	unsigned long long size;
+	char word;
+
+	if (pipe(ready))
+		exit(1);
+	subject = subject_start(grows_and_shrinks);
+	limit_add(subject.pid, 5000 * MIB);
+	size = size_of(subject.pid);
+	ok(listing() && listing_field(subject.pid, "peak_size") >= size &&
+		   listing_field(subject.pid, "peak_size") < size + 300 * MIB,
+	   "peak_size of one that has not grown");
+	if (write(subject.go, "", 1) != 1 || read(ready[0], &word, 1) != 1)
+		exit(1);
+	ok(listing() && listing_field(subject.pid, "size") < size + 100 * MIB &&
+		   listing_field(subject.pid, "peak_size") >= size + 400 * MIB,
+	   "and of one that has");
+	subject_dismiss(subject);
+}
 
 static void *stays(void *unused)
 {
@@ -168,6 +220,8 @@ int main(void)
 	prctl(PR_SET_NAME, "a\"b\\\xff");
 	access_to_it();
 	values();
+	in_effect();
+	peak();
 	first_thread_gone();
 	return tap_end();
 }

@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-/* many COUNT: so many entries (at most 20000), and the bound on how many there may be. */
+/*
+ * many COUNT: so many entries (at most 32768), a thousand who list them all the time, and the bound
+ * on how many there may be.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
 #include "crowd.h"
 #include "document.h"
 #include "door.h"
 #include "subject.h"
 #include "tap.h"
 
-#define MOST	20000
+#define MOST	32768
+#define GETTERS 1000
+#define LOOKS	200
 #define LISTING "/proc/so2_memory_limits"
 #define BOUND	"/sys/module/so2_memlimit/parameters/max_entries"
 
@@ -26,6 +35,92 @@ static bool listed_in_order(int first, int count)
 	return true;
 }
 
+static bool set_bound(const char *value)
+{
+	int fd = open(BOUND, O_WRONLY);
+	bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
+
+	close(fd);
+	return done;
+}
+
+static atomic_bool stop;
+static atomic_long gets;
+
+/* All write to one buffer that nobody reads. */
+static void *getter(void *unused)
+{
+	static struct memory_limitation all[MOST];
+	int returned;
+
+	while (!stop)
+		gets += !limit_get(all, MOST, &returned);
+	return unused;
+}
+
+static double milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	return *(const double *)a < *(const double *)b ? -1
+						       : *(const double *)a > *(const double *)b;
+}
+
+/* What an update of @pid takes in the middle, ms. */
+static double update_takes(pid_t pid)
+{
+	double took[LOOKS];
+	int i;
+
+	for (i = 0; i < LOOKS; i++) {
+		double start;
+
+		usleep(2000); /* let the others have a turn */
+		start = milliseconds();
+		if (limit_update(pid, 3000 * MIB + i))
+			exit(1);
+		took[i] = milliseconds() - start;
+	}
+	qsort(took, LOOKS, sizeof(*took), ascending);
+	printf("# update: %.3f ms, nine of ten %.3f, at most %.3f\n", took[LOOKS / 2],
+	       took[LOOKS * 9 / 10], took[LOOKS - 1]);
+	return took[LOOKS / 2];
+}
+
+/* Who lists waits for others who do; who changes something waits for one of them at most. */
+static void listed_all_the_time(pid_t pid)
+{
+	static pthread_t threads[GETTERS];
+	pthread_attr_t small;
+	double alone, among;
+	long before;
+	int i, count;
+
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 16384);
+	alone = update_takes(pid);
+	for (count = 0; count < GETTERS; count++)
+		if (pthread_create(&threads[count], &small, getter, NULL))
+			break;
+	while (!gets)
+		usleep(1000);
+	before = gets;
+	among = update_takes(pid);
+	before = gets - before;
+	stop = true;
+	for (i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+	ok(count == GETTERS && among < 100 * alone && among < 50,
+	   "an update takes %.3f ms, and %.3f among %d who list (%ld times meanwhile)", alone,
+	   among, count, before);
+}
+
 static void many(int count)
 {
 	int born = crowd_start(pids, count), i, failed = 0, objects = 0, returned;
@@ -33,6 +128,7 @@ static void many(int count)
 	char *text;
 
 	ok(born == count, "%d processes", born);
+	ok(set_bound("32768"), "the bound is the largest");
 	for (i = 0; i < born; i++)
 		failed += !!limit_add(pids[i], 3000 * MIB + i);
 	ok(!failed && listed_in_order(0, count), "%d entries, the oldest first", born);
@@ -44,6 +140,7 @@ static void many(int count)
 	ok(text && json_valid(text) && objects == count, "as JSON too: %d objects, %zu bytes",
 	   objects, text ? strlen(text) : 0);
 	free(text);
+	listed_all_the_time(pids[0]);
 	for (i = 0; i < born / 2; i++)
 		failed += !!limit_remove(pids[i]);
 	ok(!failed && listed_in_order(born / 2, born / 2), "half of them removed");
@@ -51,18 +148,9 @@ static void many(int count)
 	ok(listed_count() == 0, "all of them gone, the list is empty");
 }
 
-static bool set_bound(const char *value)
-{
-	int fd = open(BOUND, O_WRONLY);
-	bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
-
-	close(fd);
-	return done;
-}
-
 static void bound(void)
 {
-	static const char *const bad[] = {"-1", "many", "4294967296"};
+	static const char *const bad[] = {"-1", "many", "32769", "4294967296"};
 	struct subject subjects[6];
 	int i, added = 0;
 	size_t each;

@@ -29,9 +29,9 @@ static int may_not_change(void)
 	if (limit_add(getpid(), MIB) != -EPERM || limit_add(listed, MIB) != -EPERM ||
 	    limit_remove(listed) != -EPERM)
 		return 2;
-	if (door_is_device() && (!ioctl(door, SO2_IOC_ADD, nowhere) || errno != EPERM ||
-				 !ioctl(door, SO2_IOC_UPDATE, nowhere) || errno != EPERM ||
-				 !ioctl(door, SO2_IOC_REMOVE, nowhere) || errno != EPERM))
+	if (door_is_file() && (!ioctl(door, SO2_IOC_ADD, nowhere) || errno != EPERM ||
+			       !ioctl(door, SO2_IOC_UPDATE, nowhere) || errno != EPERM ||
+			       !ioctl(door, SO2_IOC_REMOVE, nowhere) || errno != EPERM))
 		return 3;
 	if (limit_get(&one, 1, &count) || count != 1 || one.pid != listed)
 		return 4;
@@ -50,7 +50,7 @@ static int nobody(void)
 	if (!drop_to_nobody())
 		return 10;
 	/* The door opens for nobody too. */
-	if (door_is_device()) {
+	if (door_is_file()) {
 		close(door);
 		door_open();
 	}

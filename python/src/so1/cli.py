@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: MIT
 """The command `so1`; what a subcommand needs is imported only when that one is called."""
 
+import contextlib
+import errno
+import io
+import os
+import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from so1 import __version__
 from so1.config import DEFAULT_PATH
+from so1.escape_controls import escape_controls
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _COMMANDS = {
     "daemon": "Watch this host until told to stop.",
@@ -25,7 +34,35 @@ _COMMANDS = {
 
 
 class _Lazy(click.Group):
-    """Knows its commands by name; the daemon must not load what only reports need."""
+    """Knows its commands by name; the daemon must not load what only reports need.
+
+    And sees to it that each survives whatever it writes to.
+    """
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # What the locale's encoding does not have becomes a question mark.
+                stream.reconfigure(errors="replace")
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            # Of a file that was named, its command says so itself.
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())  # or it is tried again at the end
+            click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+            sys.exit(1)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        try:
+            return super().invoke(ctx)
+        except click.UsageError:
+            raise
+        except click.ClickException as error:
+            # A sentence may hold what a stranger sent, a registry say.
+            raise click.ClickException(escape_controls(error.format_message())) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(_COMMANDS)

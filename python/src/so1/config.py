@@ -11,6 +11,8 @@ from msgspec import Meta
 DEFAULT_PATH = Path("/etc/so1/config.toml")
 
 Count = Annotated[int, Meta(ge=0, le=10_000)]
+# A NUL cannot be in any path, but in a string of the file it can.
+FilePath = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 
 
 class ConfigError(Exception):
@@ -50,19 +52,22 @@ class Docker(Section, frozen=True):
     ssh:// is no `host`, since the SDK waits without a limit there.
     """
 
-    host: Annotated[str, Meta(pattern=r"^(unix|tcp)://.+$")] = "unix:///var/run/docker.sock"
+    host: Annotated[str, Meta(pattern=r"^(unix|tcp)://[^\x00]+$")] = "unix:///var/run/docker.sock"
     timeout: Annotated[float, Meta(gt=0, le=60)] = 5
 
 
 class Store(Section, frozen=True):
     """History: where, for how long, how large.
 
+    `retention_days` is how long ticks stay, `events_days` events, both in days that the daemon ran.
+    `max_mib` is for the whole database; a tenth of it is for events, whatever ticks need.
     `top_processes` keeps the N largest by RAM and the N busiest of each tick and sums the others
     into one row; 0 keeps every process.
     """
 
-    path: str = "/var/lib/so1/metrics.db"
+    path: Annotated[str, Meta(pattern=r"^[^\x00]*[^/\x00]$")] = "/var/lib/so1/metrics.db"
     retention_days: Annotated[float, Meta(gt=0, le=3_650)] = 7
+    events_days: Annotated[float, Meta(gt=0, le=3_650)] = 90
     max_mib: Annotated[int, Meta(ge=8, le=1_048_576)] = 1_024
     top_processes: Count = 50
 
@@ -71,18 +76,19 @@ class Metrics(Section, frozen=True):
     """Prometheus' exposition, at `/metrics` of `address` and `port`.
 
     `tls_certificate` and `tls_key` are PEM files; `users` maps names to bcrypt hashes of their
-    passwords, and where it is empty everybody may read. `top_processes` is how many process names
-    are listed by RSS and how many by CPU; what goes beyond `max_series` is folded.
+    passwords, of a cost up to 16, and where it is empty everybody may read. `top_processes` is how
+    many process names are listed by RSS and how many by CPU; what goes beyond `max_series` is
+    folded.
     """
 
     enabled: bool = False
-    address: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    address: Annotated[str, Meta(pattern=r"^[^\x00]+$")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65_535)] = 10_201
-    tls_certificate: str = ""
-    tls_key: str = ""
+    tls_certificate: FilePath = ""
+    tls_key: FilePath = ""
     users: dict[
         Annotated[str, Meta(pattern=r"^[^:]+$")],
-        Annotated[str, Meta(pattern=r"^\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}$")],
+        Annotated[str, Meta(pattern=r"^\$2[abxy]\$(?:0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}$")],
     ] = {}
     top_processes: Annotated[int, Meta(ge=1, le=1_000)] = 20
     max_series: Annotated[int, Meta(ge=200, le=100_000)] = 400

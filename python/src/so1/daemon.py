@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from so1 import sources
+from so1.clock import Steps, boottime
 from so1.conditions import Conditions
 from so1.config import Config, ConfigError, Metrics
 from so1.exposition.error import ServerError
@@ -29,7 +30,6 @@ from so1.store.rows import Tick
 _log = logging.getLogger(__name__)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _DAY_MS = 86_400_000
-_PRUNE_MS = 300_000
 _MIB = 1 << 20
 
 
@@ -40,9 +40,12 @@ class Containers(Protocol):
         """List the running containers; may raise anything, in one sentence."""
 
     def govern(
-        self, usages: list[ContainerUsage], now: float, tell: Callable[[Event], None]
+        self, usages: list[ContainerUsage], taken_ns: int, tell: Callable[[Event], None]
     ) -> object:
-        """Plan and act, and tell each thing as soon as it was done."""
+        """Plan and act on what was measured then, on CLOCK_BOOTTIME; tell each thing at once."""
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by another configuration from now on."""
 
 
 class Publisher(Protocol):
@@ -66,13 +69,14 @@ class Daemon:
         config: Config,
         database: Database,
         *,
-        containers: Callable[[Config], Containers],
+        containers: Containers,
         reload: Callable[[], Config],
         notifier: Notifier,
         publisher: Callable[[], Publisher] | None = None,
         proc: Path = Path("/proc"),
         cgroup_root: Path = cgroups.ROOT,
         clock: Callable[[], float] = time.time,
+        boottime: Callable[[], float] = boottime,
     ) -> None:
         """Take over the open database; `reload` reads the configuration again on SIGHUP.
 
@@ -80,8 +84,7 @@ class Daemon:
         """
         self._config = config
         self._database = database
-        self._make_containers = containers
-        self._containers = containers(config)
+        self._containers = containers
         self._reload = reload
         self._notifier = notifier
         self._make_publisher = publisher
@@ -91,6 +94,7 @@ class Daemon:
         self._late = 0.0
         self._clock = clock
         self._sampler = Sampler(config.snapshot, proc=proc, cgroup_root=cgroup_root, clock=clock)
+        self._steps = Steps(clock, boottime)
         self._conditions = Conditions(clock)
         self._removed = 0
         """Containers removed since the last tick that was stored."""
@@ -113,7 +117,7 @@ class Daemon:
 
     def _loop(self) -> None:
         self._conditions.happened("daemon", "done", "The daemon started.")
-        self._say_moved()
+        self._say_noticed()
         due = time.monotonic()
         ready = False
         while True:
@@ -162,7 +166,7 @@ class Daemon:
             if config.store.path != self._config.store.path:
                 _log.warning("store.path takes effect at the next start")
             self._config = config
-            self._containers = self._make_containers(config)
+            self._containers.reconfigure(config)
             self._sampler.settings = config.snapshot
             self._serving = False  # on another address, or with another certificate
             logging.getLogger().setLevel(config.log_level.upper())
@@ -191,6 +195,8 @@ class Daemon:
         began = time.monotonic()
         self._word = self._list()
         self._notifier.watchdog()
+        if step := self._steps.told():
+            self._conditions.happened("clock", "done", step, logging.WARNING)
         sample = self._sample()
         if sample is None:
             self._dropped["snapshot"] += 1
@@ -234,7 +240,8 @@ class Daemon:
                 self._conditions.begins("metrics", str(error))
             else:
                 self._serving = True
-                self._conditions.over("metrics", "The metrics are served again.")
+                served = "served again" if self._config.metrics.enabled else "switched off"
+                self._conditions.over("metrics", f"The metrics are {served}.")
         publisher.publish(sample, own)
 
     def _sample(self) -> Sample | None:
@@ -284,12 +291,17 @@ class Daemon:
                 self._write_events()
 
         try:
-            self._containers.govern(list(sample.containers), sample.timestamp, tell)
+            self._containers.govern(list(sample.containers), sample.snapshot.taken_ns, tell)
         except Exception:  # noqa: BLE001 - the tick is written all the same
             _log.exception("the governor failed")
         return told
 
     def _write(self, tick: Tick) -> None:
+        self._store(tick)
+        # After its events were stored, or they would be taken for stored too.
+        self._say_noticed()
+
+    def _store(self, tick: Tick) -> None:
         try:
             self._database.write_tick(tick)
         except sqlite3.DatabaseError as error:
@@ -301,13 +313,18 @@ class Daemon:
         self._conditions.events.clear()
         self._conditions.over("database", "The database is written to again.")
         store = self._config.store
-        oldest = tick.timestamp - round(store.retention_days * _DAY_MS)
-        # Five minutes at once: one by one, what is too old would make every tick dearer.
-        oldest -= oldest % _PRUNE_MS
         try:
-            self._database.prune(oldest, store.max_mib * _MIB)
+            self._database.prune(
+                round(store.retention_days * _DAY_MS),
+                round(store.events_days * _DAY_MS),
+                store.max_mib * _MIB,
+            )
         except sqlite3.DatabaseError as error:
             self._cannot_write(error)
+        if held := self._database.held():
+            self._conditions.begins("reader", held)
+        else:
+            self._conditions.over("reader", "The log of the database begins anew again.")
 
     def _write_events(self) -> None:
         try:
@@ -327,13 +344,11 @@ class Daemon:
             self._database.replace()
         except DatabaseError as failure:
             self._conditions.begins("database", f"{failure}.")
-        else:
-            self._say_moved()
 
-    def _say_moved(self) -> None:
-        if self._database.moved_to:
-            detail = f"The database was damaged: it is kept as {self._database.moved_to}."
-            self._conditions.happened("database", "failed", detail, logging.ERROR)
+    def _say_noticed(self) -> None:
+        while self._database.notices:
+            notice = self._database.notices.popleft()
+            self._conditions.happened("database", "failed", notice, logging.ERROR)
 
 
 _OVER: dict[Gap, str] = {

@@ -5,16 +5,19 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import requests
 from docker.api import APIClient
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException, NotFound
 from msgspec.structs import replace
 
+from so1 import first_process, http_deadline
 from so1.config import Docker
 from so1.model import MANAGED, Container
 
@@ -24,6 +27,9 @@ _log = logging.getLogger(__name__)
 _ANSWER_MAX = 200
 """Characters of what the engine says that stand in our sentence."""
 _CONFLICT = 409
+_DELETED = 2
+"""The kind of a change of the file system that took something away."""
+_LONGEST_STOP = 300
 
 
 class EngineError(Exception):
@@ -63,6 +69,7 @@ class _State(msgspec.Struct, frozen=True, rename="pascal"):
 class _Config(msgspec.Struct, frozen=True, rename="pascal"):
     image: str
     labels: dict[str, str] | None = None
+    stop_timeout: int | None = None
 
 
 class _HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
@@ -81,20 +88,35 @@ class _Looked(msgspec.Struct, frozen=True, rename="pascal"):
     config: _Config
     host_config: _HostConfig
     mounts: list[_Mount] | None = None
+    name: str = ""
     restart_count: int = 0
 
 
+class _ImageConfig(msgspec.Struct, frozen=True, rename="pascal"):
+    labels: dict[str, str] | None = None
+
+
+class _Image(msgspec.Struct, frozen=True, rename="pascal"):
+    config: _ImageConfig | None = None
+
+
+class _Change(msgspec.Struct, frozen=True, rename="pascal"):
+    path: str
+    kind: int
+
+
 # msgspec learns a type when it is first used, and crashes where two threads are the first at once.
-for _type in (list[_Listed], _Looked):
+for _type in (list[_Listed], _Looked, _Image, list[_Change]):
     msgspec.json.Decoder(_type)
 
 
 class Inspected(msgspec.Struct, frozen=True):
     """A container as it is now; `raw` is the whole of what the engine says about it.
 
-    image is what it was made from by name, image_id what that name stood for then. pid is its
-    first process, 0 where it does not run; restarts how often its restart policy started it again;
-    health what its health check says, None without one.
+    image is what it was made from by name, image_id what that name stood for then. started_at is
+    Unix epoch seconds by the engine's clock: the same for as long as it is the same start. For
+    pid, started_ns, restarts, health and image_labels see Container. stop_timeout is the
+    container's own, in seconds; None where it has none.
     """
 
     id: str
@@ -106,9 +128,29 @@ class Inspected(msgspec.Struct, frozen=True):
     auto_remove: bool
     volumes: list[str]
     raw: dict[str, Any]
+    name: str = ""
     pid: int = 0
+    started_ns: int | None = None
     restarts: int = 0
     health: str | None = None
+    stop_timeout: int | None = None
+    image_labels: dict[str, str] | None = {}
+
+    @property
+    def container(self) -> Container:
+        """What a list would tell of it."""
+        return Container(
+            id=self.id,
+            name=self.name,
+            image=self.image,
+            labels=self.labels,
+            started_at=self.started_at,
+            pid=self.pid,
+            started_ns=self.started_ns,
+            restarts=self.restarts,
+            health=self.health,
+            image_labels=self.image_labels,
+        )
 
     @property
     def anonymous_volumes(self) -> list[str]:
@@ -123,16 +165,33 @@ class Engine:
     down, slow or refuses.
     """
 
-    def __init__(self, docker: Docker) -> None:
-        """Remember where the engine is; that it is there shows with the first call."""
+    def __init__(self, docker: Docker, proc: Path = Path("/proc")) -> None:
+        """Remember where the engine is; that it is there shows with the first call.
+
+        `proc` is where the first processes of its containers are looked up.
+        """
         self._docker = docker
+        self._proc = proc
         self._client: APIClient | None = None
         self._lock = threading.Lock()
         self._looked: dict[str, _Looked] = {}
+        self._of_image: dict[str, dict[str, str]] = {}
+        """The labels of the images of managed containers, by the image's id."""
 
-    def _call(self, what: str, ask: Callable[[APIClient], T]) -> T:
+    def reconfigure(self, docker: Docker) -> None:
+        """Reach the engine so from the next call on."""
+        with self._lock:
+            if docker != self._docker:
+                self._docker = docker
+                self._client = None
+                self._looked.clear()
+                self._of_image.clear()
+
+    def _call(self, what: str, ask: Callable[[APIClient], T], limit: float = 0) -> T:
+        """Ask, within docker.timeout or `limit` seconds for the whole of it."""
         try:
-            return ask(self._connected())
+            with http_deadline.within(limit or self._docker.timeout):
+                return ask(self._connected())
         except NotFound as error:
             raise NotFoundError(f"{what}: {_said(error)}") from error
         except APIError as error:
@@ -146,15 +205,32 @@ class Engine:
             ) from error
 
     def _connected(self) -> APIClient:
-        with self._lock:
+        # One thread connects, and the others wait for it no longer than they may.
+        if not self._lock.acquire(timeout=min(max(0, http_deadline.left()), threading.TIMEOUT_MAX)):
+            raise TimeoutError
+        try:
             if self._client is None:
                 self._knock()
-                self._client = APIClient(
-                    self._docker.host, version="auto", timeout=self._docker.timeout
-                )
-                # No proxy and no .netrc stands between us and it; looking takes time.
-                self._client.trust_env = False
+                # Asked for its version, the SDK's constructor would go by the environment's proxy.
+                try:
+                    version = self._made(MINIMUM_DOCKER_API_VERSION).version(api_version=False)
+                except APIError as error:
+                    raise DockerException(_said(error)) from None
+                self._client = self._made(version["ApiVersion"])
             return self._client
+        finally:
+            self._lock.release()
+
+    def _made(self, version: str) -> APIClient:
+        client = APIClient(self._docker.host, version=version, timeout=self._docker.timeout)
+        # No proxy and no .netrc stands between us and it; looking takes time.
+        client.trust_env = False
+        if self._docker.host.startswith("unix://"):
+            path = self._docker.host.removeprefix("unix://")
+            client.mount("http+docker://", http_deadline.UnixAdapter(path, self._docker.timeout))
+        else:
+            client.mount("http://", http_deadline.TcpAdapter())
+        return client
 
     def _knock(self) -> None:
         """Raise OSError where nothing listens; the SDK would leave a socket open over it."""
@@ -189,93 +265,124 @@ class Engine:
         return f"{host} cannot be used: {_short(causes[-1])}"
 
     def running(self) -> list[Container]:
-        """List the running containers, in one request; once in one more where a tag has moved.
+        """List the running containers, in one request, and in one more for each that is new.
 
-        The list tells when a container was created, not when it was started; a later start is
-        known only of those that `inspect` has shown.
+        The list does not tell when a container was started, nor which is its first process. So it
+        is looked at when it is first seen, and when that process is there no more.
         """
-        found = self._call("containers cannot be listed", lambda client: client.containers())
-        result = self._call("containers cannot be listed", lambda _: list(self._containers(found)))
-        listed = {c.id for c in result}
+        result = [self._whole(entry) for entry in self._list()]
+        ids = {c.id for c in result}
         with self._lock:
-            self._looked = {id_: seen for id_, seen in self._looked.items() if id_ in listed}
+            self._looked = {id_: seen for id_, seen in self._looked.items() if id_ in ids}
+            images = {seen.image for seen in self._looked.values()}
+            self._of_image = {id_: of for id_, of in self._of_image.items() if id_ in images}
         return result
 
     def managed(self) -> list[tuple[Container, str]]:
         """List the managed containers, stopped ones too, each with its state ('running', …)."""
+        listed = self._list(all=True, filters={"label": MANAGED})
+        whole = [(self._whole(entry), entry.state) for entry in listed]
+        return [(container, state) for container, state in whole if container.managed]
 
-        def ask(client: APIClient) -> list[tuple[Container, str]]:
-            found = client.containers(all=True, filters={"label": f"{MANAGED}=true"})
-            states = [entry.state for entry in msgspec.convert(found, list[_Listed])]
-            return list(zip(self._containers(found), states, strict=True))
+    def _list(self, **options: object) -> list[_Listed]:
+        return self._call(
+            "containers cannot be listed",
+            lambda client: msgspec.convert(client.containers(**options), list[_Listed]),
+        )
 
-        return self._call("containers cannot be listed", ask)
+    def _whole(self, entry: _Listed) -> Container:
+        """Complete what the list tells of a container by what an inspection does."""
+        looked = self._looked.get(entry.id)
+        started_ns = self._started_ns(looked) if looked else None
+        if started_ns is None:
+            try:
+                now = self.inspect(entry.id)
+            except UnreachableError:
+                raise
+            except EngineError as error:
+                # Gone, or broken: the others are listed all the same.
+                _log.info("%s", error)
+            else:
+                return replace(now.container, name=_name(entry.names, entry.id))
+        labels = entry.labels or {}
+        return Container(
+            id=entry.id,
+            name=_name(entry.names, entry.id),
+            image=looked.config.image if looked else entry.image,
+            labels=labels,
+            started_at=looked.state.started_at.timestamp() if looked else entry.created,
+            pid=looked.state.pid if looked and started_ns is not None else 0,
+            started_ns=started_ns,
+            restarts=looked.restart_count if looked else 0,
+            health=_health(looked.state) if looked else None,
+            image_labels=self._image_labels(looked.image, labels) if looked else None,
+        )
 
-    def _containers(self, found: object) -> Iterator[Container]:
-        for entry in msgspec.convert(found, list[_Listed]):
-            if entry.image.startswith("sha256:") and entry.id not in self._looked:
-                self._look(entry.id)
-            looked = self._looked.get(entry.id)
-            yield Container(
-                id=entry.id,
-                name=entry.names[0].removeprefix("/") if entry.names else entry.id[:12],
-                image=looked.config.image if looked else entry.image,
-                labels=entry.labels or {},
-                started_at=max(entry.created, looked.state.started_at.timestamp() if looked else 0),
-            )
+    def _started_ns(self, looked: _Looked) -> int | None:
+        return first_process.start_ns(looked.state.pid, looked.id, self._proc)
 
-    def _look(self, container_id: str) -> None:
-        """Learn an image's name, of which the list tells but an id once its tag went elsewhere."""
-        try:
-            self.inspect(container_id)
-        except UnreachableError:
-            raise
-        except EngineError as error:
-            # Gone, or broken: the others are listed all the same.
-            _log.info("%s", error)
+    def _image_labels(self, image_id: str, labels: dict[str, str]) -> dict[str, str] | None:
+        """Tell the labels that an image gives its containers; None where they cannot be had.
+
+        Only a container that has the label so1.managed gives a reason to ask.
+        """
+        if MANAGED not in labels:
+            return {}
+        with self._lock:
+            known = self._of_image.get(image_id)
+        if known is None:
+            try:
+                image = self._call(
+                    f"image {image_id} cannot be looked at",
+                    lambda client: msgspec.convert(client.inspect_image(image_id), _Image),
+                )
+            except UnreachableError:
+                raise
+            except EngineError as error:
+                _log.info("%s", error)
+                return None
+            known = (image.config and image.config.labels) or {}
+            with self._lock:
+                self._of_image[image_id] = known
+        return known
 
     def inspect(self, container_id: str) -> Inspected:
         """Look at one container; raises NotFoundError where it is gone."""
-        what = f"container {container_id[:12]} cannot be looked at"
-        raw = self._call(what, lambda client: client.inspect_container(container_id))
-        looked = self._call(what, lambda _: msgspec.convert(raw, _Looked))
+
+        def ask(client: APIClient) -> tuple[dict[str, Any], _Looked]:
+            raw = client.inspect_container(container_id)
+            return raw, msgspec.convert(raw, _Looked)
+
+        raw, looked = self._call(f"container {container_id[:12]} cannot be looked at", ask)
         with self._lock:
             self._looked[looked.id] = looked
+        labels = looked.config.labels or {}
         return Inspected(
             id=looked.id,
             image=looked.config.image,
             image_id=looked.image,
             running=looked.state.running,
             started_at=looked.state.started_at.timestamp(),
-            labels=looked.config.labels or {},
+            labels=labels,
             auto_remove=looked.host_config.auto_remove,
             volumes=[mount.name for mount in looked.mounts or () if mount.type == "volume"],
             raw=raw,
+            name=_name([looked.name], looked.id),
             pid=looked.state.pid,
+            started_ns=self._started_ns(looked),
             restarts=looked.restart_count,
             health=_health(looked.state),
+            stop_timeout=looked.config.stop_timeout,
+            image_labels=self._image_labels(looked.image, labels),
         )
 
-    def completed(self, containers: Iterable[Container]) -> list[Container]:
-        """Add what only an inspection of each tells; what has ended since the list drops out.
-
-        One that cannot be looked at stays as the list has it.
-        """
-        result = []
-        for container in containers:
-            try:
-                now = self.inspect(container.id)
-            except NotFoundError:
-                continue
-            except UnreachableError:
-                raise
-            except EngineError as error:
-                _log.info("%s", error)
-                result.append(container)
-                continue
-            if now.running:
-                result.append(completed(container, now))
-        return result
+    def changes(self, container_id: str) -> list[str]:
+        """List what a container wrote into its own layer, by path; raises EngineError."""
+        changes = self._call(
+            f"the files of container {container_id[:12]} cannot be listed",
+            lambda client: msgspec.convert(client.diff(container_id) or [], list[_Change]),
+        )
+        return sorted(change.path for change in changes if change.kind != _DELETED)
 
     def inspect_image(self, image: str) -> dict[str, Any] | None:
         """Look at an image; None where it is not here."""
@@ -288,10 +395,16 @@ class Engine:
         return found
 
     def stop(self, container_id: str, patience: int) -> None:
-        """Stop a container: its stop signal, after `patience` seconds SIGKILL."""
+        """Stop a container: its stop signal, after `patience` seconds SIGKILL.
+
+        A negative patience, which Docker has for «no SIGKILL ever», is waited for as long as the
+        longest that the configuration may grant.
+        """
         self._call(
             f"container {container_id[:12]} cannot be stopped",
-            lambda client: client.stop(container_id, timeout=patience),
+            # What is negative, the SDK would take from its own time limit; the engine knows it.
+            lambda client: client.stop(container_id, timeout=patience if patience >= 0 else None),
+            limit=(patience if patience >= 0 else _LONGEST_STOP) + self._docker.timeout,
         )
 
     def remove(self, container_id: str) -> None:
@@ -313,6 +426,7 @@ class Engine:
 
     def pull(self, image: str) -> None:
         """Pull an image; the time limit holds for each message about its progress."""
+        limit = max(60.0, self._docker.timeout)
 
         def ask(client: APIClient) -> None:
             # The SDK's own pull() has no time limit.
@@ -320,21 +434,22 @@ class Engine:
             answer = client.post(
                 f"{client.base_url}/v{client.api_version}/images/create",
                 params={"fromImage": name, "tag": tag},
-                timeout=max(60.0, self._docker.timeout),
+                timeout=limit,
                 stream=True,
             )
             with answer:
                 for line in answer.iter_lines():
+                    http_deadline.extend(limit)
                     message = msgspec.json.decode(line) if line else {}
                     if said := message.get("error") or message.get("message"):
                         raise EngineError(f"image {image} cannot be pulled: {_one_line(said)}")
 
-        self._call(f"image {image} cannot be pulled", ask)
+        self._call(f"image {image} cannot be pulled", ask, limit)
 
     def run(self, name: str, image: str, command: list[str], options: dict[str, Any]) -> str:
         """Create a container from `options`, the engine's own names, and start it; gives its id.
 
-        One that cannot be started is removed again.
+        One that cannot be started, or not in time, is removed again.
         """
         body = {**options, "Image": image, "Cmd": command}
         created: str = self._call(
@@ -344,20 +459,24 @@ class Engine:
         try:
             self._call(f"container {name} cannot be started", lambda client: client.start(created))
         except EngineError:
-            self.remove(created)
+            # Started too late, it may run by now. Why it could not be started is what matters.
+            try:
+                self._call(
+                    f"container {name} cannot be removed again",
+                    lambda client: client.remove_container(created, force=True, v=False),
+                )
+            except NotFoundError:
+                pass
+            except EngineError as left:
+                _log.warning("%s", left)
             raise
         return created
 
 
-def completed(container: Container, now: Inspected) -> Container:
-    """Add to a container of the list what its inspection tells."""
-    return replace(
-        container,
-        started_at=now.started_at,
-        pid=now.pid,
-        restarts=now.restarts,
-        health=now.health,
-    )
+def _name(names: Iterable[str] | None, container_id: str) -> str:
+    """Give a container's own name; one with an inner slash is what a legacy link calls it."""
+    own = [name.removeprefix("/") for name in names or ()]
+    return next((name for name in own if name and "/" not in name), container_id[:12])
 
 
 def _health(state: _State) -> str | None:

@@ -15,6 +15,7 @@ SHORT_ID = 12
 
 Source = Literal["module", "procfs"]
 ContainerClass = Literal["low", "high"]
+_CLASSES: dict[str, ContainerClass] = {"low": "low", "high": "high"}
 
 Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 """What SQLite can store; a document with more is refused where it is read."""
@@ -91,12 +92,13 @@ class MemoryLimit(msgspec.Struct, frozen=True, gc=False):
 class Container(msgspec.Struct, frozen=True):
     """A running container as the Docker Engine lists it.
 
-    started_at is Unix epoch seconds: when it was created or, where an inspection has shown a later
-    start, that one. labels decide everything the governor may do. pid is the container's first
-    process, 0 where no inspection has told it; started_ns is when that process started, on
-    CLOCK_BOOTTIME, the clock of Process.start_ns. restarts is how often its restart policy has
-    started it again, health what its health check says ('healthy', …), None where it has none;
-    looping says that it ends again soon after every start.
+    started_at is Unix epoch seconds, for people to read; nothing is decided by it, as clocks are
+    set. pid is the container's first process, 0 where there is none or it was not asked for;
+    started_ns is when that process started, on CLOCK_BOOTTIME, the clock of Process.start_ns, and
+    None where that is not known. restarts is how often its restart policy has started it again,
+    health what its health check says ('healthy', …), None where it has none; looping says that it
+    ends again soon after every start. labels are the container's with those that its image gave it;
+    image_labels are the image's own, None where they are not known.
     """
 
     id: str
@@ -109,27 +111,47 @@ class Container(msgspec.Struct, frozen=True):
     restarts: int = 0
     health: str | None = None
     looping: bool = False
+    image_labels: dict[str, str] | None = {}
 
     @property
     def managed(self) -> bool:
-        """Whether it was handed to the governor: the label so1.managed=true."""
-        return self.labels.get(MANAGED) == "true"
+        """Whether it was handed to the governor: the label so1.managed=true, and not by its image.
+
+        `docker commit` copies labels into images, so a label of the image is nobody's consent.
+        """
+        return self.labels.get(MANAGED, "").lower() == "true" and self._given(MANAGED)
 
     @property
     def class_(self) -> Literal["low", "high", "unmanaged"]:
-        """How it counts for the governor: only a managed one has a class."""
-        return classify(self) if self.managed else "unmanaged"
+        """Its class: the label so1.class, or else its image, of which only alpine is low."""
+        if not self.managed:
+            return "unmanaged"
+        if labelled := _CLASSES.get(self.labels.get(CLASS, "").lower()):
+            return labelled
+        repository = self.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        return "low" if repository == "alpine" else "high"
 
+    @property
+    def odd_labels(self) -> list[str]:
+        """What its labels ask for and do not get, a clause each."""
+        value = self.labels.get(MANAGED)
+        if value is None or value.lower() == "false":
+            return []
+        if value.lower() != "true":
+            return [f"its label {MANAGED}={value} is neither true nor false; it is not managed"]
+        if self.image_labels is None:
+            unknown = "whether its image gave it that is not known"
+            return [f"its label {MANAGED}={value} is not enough, as {unknown}; it is not managed"]
+        if not self._given(MANAGED):
+            return [f"its label {MANAGED}={value} is its image's, no consent; it is not managed"]
+        class_ = self.labels.get(CLASS)
+        if class_ is None or class_.lower() in _CLASSES:
+            return []
+        return [f"its label {CLASS}={class_} is neither low nor high; its class is {self.class_}"]
 
-_CLASSES: dict[str, ContainerClass] = {"low": "low", "high": "high"}
-
-
-def classify(container: Container) -> ContainerClass:
-    """Tell a container's class: its label, or else its image, of which only alpine is low."""
-    if labelled := _CLASSES.get(container.labels.get(CLASS, "")):
-        return labelled
-    repository = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return "low" if repository == "alpine" else "high"
+    def _given(self, label: str) -> bool:
+        """Whether a label was given to the container itself."""
+        return self.image_labels is not None and self.image_labels.get(label) != self.labels[label]
 
 
 class Charged(msgspec.Struct, frozen=True, gc=False):

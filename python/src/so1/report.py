@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A summary of a period, through pandas; nothing but `so1 report` loads this."""
 
-import html
+import json
+import re
 import sqlite3
-import time
 from collections.abc import Iterable
 
 import pandas as pd
 
+from so1.clock import moment
 from so1.escape_controls import escape_controls
 
 _TOP_PROCESSES = 20
@@ -15,14 +16,14 @@ _SECTIONS = {
     "host": (
         "SELECT 'all' AS name, count(*) AS ticks, avg(used_ram) AS ram_mean, max(used_ram)"
         " AS ram_max, avg(cpu_usage) AS cpu_mean, max(cpu_usage) AS cpu_max"
-        " FROM metrics WHERE timestamp >= :since HAVING count(*) > 0"
+        " FROM metrics WHERE timestamp BETWEEN :since AND :until HAVING count(*) > 0"
     ),
     # A container that Docker had yet to name went by its id, so its latest name is what counts.
     "container": (
         "SELECT substr(max(printf('%020d', timestamp) || container_name), 21) AS name,"
         " count(*) AS ticks, avg(ram_usage) AS ram_mean, max(ram_usage) AS ram_max,"
         " avg(cpu_usage) AS cpu_mean, max(cpu_usage) AS cpu_max"
-        " FROM container_totals WHERE timestamp >= :since"
+        " FROM container_totals WHERE timestamp BETWEEN :since AND :until"
         " GROUP BY container_id ORDER BY ram_max DESC, name"
     ),
     # Several processes of one name are one line: first their sum in each tick.
@@ -30,14 +31,23 @@ _SECTIONS = {
         "SELECT name, count(*) AS ticks, avg(ram) AS ram_mean, max(ram) AS ram_max,"
         " avg(cpu) AS cpu_mean, max(cpu) AS cpu_max FROM (SELECT name, timestamp,"
         " sum(ram_usage) AS ram, sum(cpu_usage) AS cpu FROM process_stats"
-        " WHERE timestamp >= :since GROUP BY name, timestamp)"
+        " WHERE timestamp BETWEEN :since AND :until GROUP BY name, timestamp)"
         " GROUP BY name ORDER BY ram_mean DESC, name LIMIT :top"
     ),
 }
 _EVENTS = (
-    "SELECT kind, outcome, count(*) AS count FROM events WHERE timestamp >= :since"
+    "SELECT kind, outcome, count(*) AS count FROM events WHERE timestamp BETWEEN :since AND :until"
     " GROUP BY kind, outcome ORDER BY kind, outcome"
 )
+_KIB = 1024
+_HEADINGS = {
+    "ram_mean": "RAM mean MiB",
+    "ram_max": "RAM max MiB",
+    "cpu_mean": "CPU mean %",
+    "cpu_max": "CPU max %",
+}
+# What a spreadsheet would run: at the start of a cell, or of one that it makes of a part of it.
+_FORMULA = re.compile(r"(^|[;,|\t\r\n\"'])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 _TITLES = {"host": "Host", "container": "Containers", "process": "Processes"}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
@@ -52,13 +62,14 @@ img { width: 100% }
 class Summary:
     """What happened since a moment, read in one go."""
 
-    def __init__(self, connection: sqlite3.Connection, since: int) -> None:
-        """Read what the summary needs; since is Unix epoch milliseconds.
+    def __init__(self, connection: sqlite3.Connection, since: int, until: int) -> None:
+        """Read what the summary needs; since and until are Unix epoch milliseconds.
 
         Raises sqlite3.Error where it cannot be read.
         """
         self.since = since
-        values = {"since": since, "top": _TOP_PROCESSES}
+        self.until = until
+        values = {"since": since, "until": until, "top": _TOP_PROCESSES}
         self.sections = {
             name: _clean(_frame(connection, query, values)) for name, query in _SECTIONS.items()
         }
@@ -66,8 +77,8 @@ class Summary:
         self._ticks = _frame(
             connection,
             "SELECT timestamp, used_ram / 1024.0 AS ram, cpu_usage AS cpu, container_count AS"
-            " containers, process_count AS processes FROM metrics WHERE timestamp >= :since"
-            " ORDER BY timestamp",
+            " containers, process_count AS processes FROM metrics"
+            " WHERE timestamp BETWEEN :since AND :until ORDER BY timestamp",
             values,
         )
 
@@ -83,27 +94,42 @@ class Summary:
             ignore_index=True,
         )
         whole = whole[["section", *(c for c in whole.columns if c != "section")]]
-        # A spreadsheet would run a name that begins like a formula.
-        whole["name"] = whole["name"].str.replace(r"^(?=[=+\-@])", "'", regex=True)
+        whole["name"] = whole["name"].map(lambda name: _FORMULA.sub(r"\1\2'", name))
         return str(whole.to_csv(index=False, float_format="%.1f"))
+
+    def json(self) -> str:
+        """Give an object: RAM in KiB, CPU in percent of one CPU (the host's: of all)."""
+        parts = {
+            name: json.loads(frame.to_json(orient="records", double_precision=1))
+            for name, frame in {**self.sections, "events": self.events}.items()
+        }
+        return json.dumps({"since": self.since, "until": self.until, **parts}, indent=2)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Give what a person reads: RAM in MiB, units in the headings."""
+        shown = {}
+        for name, frame in self.sections.items():
+            ram = frame[["ram_mean", "ram_max"]].astype(float) / _KIB
+            shown[name] = frame.assign(**ram).round(1).rename(columns=_HEADINGS)
+        return shown
 
     def page(self) -> str:
         """Give a web page that loads nothing from elsewhere."""
         from so1.plot import plot  # noqa: PLC0415 - heavy, and tables do without
 
-        span = f"{_moment(self.since)} to {_moment(round(time.time() * 1000))}"
+        span = f"{moment(self.since / 1000)} to {moment(self.until / 1000)}"
         parts = [
             '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>SO1</title>',
             f"<style>{_STYLE}</style></head><body><h1>SO1</h1><p>{span}</p>",
             f'<img alt="RAM, CPU, containers and processes over time" src="{plot(self._ticks)}">',
         ]
-        for name, frame in self.sections.items():
+        for name, frame in self.tables().items():
             if not frame.empty:
                 parts += [f"<h2>{_TITLES[name]}</h2>", _table(frame)]
         if not self.events.empty:
             parts += ["<h2>Events</h2>", _table(self.events)]
         parts.append(
-            "<p>RAM in KiB, CPU in percent of one CPU (the host's: of all). Means are over"
+            "<p>CPU is in percent of one CPU (the host's: of all). Means are over"
             " the ticks in which something ran.</p></body></html>"
         )
         return "\n".join(parts)
@@ -122,11 +148,6 @@ def _clean(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _table(frame: pd.DataFrame) -> str:
     return str(frame.to_html(index=False, border=0, escape=True, float_format="{:,.1f}".format))
-
-
-def _moment(milliseconds: int) -> str:
-    moment = pd.Timestamp(milliseconds, unit="ms", tz="UTC")
-    return html.escape(moment.strftime("%Y-%m-%d %H:%M UTC"))
 
 
 def rows(frame: pd.DataFrame) -> Iterable[tuple[object, ...]]:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click import BadParameter
+from click import BadParameter, ClickException
 from click.testing import Result
 
-from so1.commands.limit import Size
+from so1.commands.limit import Size, _targets
 from so1.memory_limiter import LIMIT_MAX, Limiter, LimiterError
 
 So1 = Callable[..., Result]
@@ -52,6 +52,58 @@ def test_without_a_limiter_it_says_what_to_load(so1: So1, arguments: list[str]) 
 @pytest.mark.parametrize("arguments", [["add"], ["add", "1"], ["add", "--limit", "1G"], ["run"]])
 def test_wrong_usage_ends_with_2(so1: So1, arguments: list[str]) -> None:
     assert so1("limit", *arguments).exit_code == 2
+
+
+@pytest.fixture
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make processes 100, 101, … of these names."""
+
+    def make(*given: bytes) -> None:
+        for pid, name in enumerate(given, 100):
+            (tmp_path / str(pid)).mkdir()
+            (tmp_path / str(pid) / "comm").write_bytes(name + b"\n")
+
+    monkeypatch.setattr("so1.commands.limit._PROC", tmp_path)
+    return make
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("web", [100]),
+        ("a\\b", [101]),  # as it is
+        ("a\\\\b", [101]),  # as it is printed
+        ("\\xff", [102]),
+        ("\udcff", [102]),
+        ("e\\x1b[m", [103]),
+        ("e\x1b[m", [103]),
+        ("ñandú", [104]),
+        ("a-name-of-fifteen-and-more", [105]),
+        ("a-name-of-fifte", [105]),
+        ("a-name-of-fift", []),
+        ("we", []),
+    ],
+)
+def test_a_name_may_be_typed_as_it_is_or_as_it_is_printed(
+    names: Callable[..., None], typed: str, found: list[int]
+) -> None:
+    names(b"web", b"a\\b", b"\xff", b"e\x1b[m", "ñandú".encode(), b"a-name-of-fifte")
+    if found:
+        assert _targets(None, typed) == found
+    else:
+        with pytest.raises(ClickException, match="no process is called"):
+            _targets(None, typed)
+
+
+def test_that_a_name_was_cut_is_said(
+    names: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names(b"a-name-of-fifte")
+    _targets(None, "a-name-of-fifte")
+    assert capsys.readouterr().err == ""
+    _targets(None, "a-name-of-fifteen")
+    said = "the kernel keeps 15 bytes of a name: a-name-of-fifte\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("pid", [1 << 31, (1 << 32) + 1, -(1 << 32) + 1])

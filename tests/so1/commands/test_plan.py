@@ -3,20 +3,30 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
 
 from so1.docker_engine import EngineError, NotFoundError, UnreachableError
-from tests.so1.governor.containers import usage
-from tests.so1.governor.test_act import Made
+from so1.governor import checks
+from so1.model import ContainerUsage
+from tests.so1.governor.containers import TAKEN, usage
+from tests.so1.governor.engine import Made, change
+
+
+def measures(monkeypatch: pytest.MonkeyPatch, usages: list[ContainerUsage]) -> None:
+    """Let a sample hold these containers."""
+    sample = SimpleNamespace(containers=usages, snapshot=SimpleNamespace(taken_ns=TAKEN))
+    monkeypatch.setattr("so1.commands.measure.take", lambda *_: sample)
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Made:
     """Five low containers, of which the policy keeps three."""
-    usages = [usage(number) for number in range(5)]
+    usages = [usage(number, memory=2048) for number in range(5)]
     engine = Made(usages)
+    measures(monkeypatch, usages)
     monkeypatch.setattr(engine, "running", lambda: [u.container for u in usages])
     monkeypatch.setattr("so1.commands.plan.Engine", lambda _: engine)
     return engine
@@ -45,8 +55,14 @@ def test_one_that_cannot_be_looked_at_does_not_hide_the_others(
 def test_one_that_went_after_it_was_planned_is_not_to_be_removed(
     so1: Callable[..., Result], made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(made, "completed", list)
-    fails(made, 1, NotFoundError("container c1 cannot be looked at: no such container"))
+    look_again = checks.look_again
+
+    def then_gone(usages: list[ContainerUsage], engine: Made) -> checks.Look:
+        look = look_again(usages, engine)
+        fails(made, 1, NotFoundError("container c1 cannot be looked at: no such container"))
+        return look
+
+    monkeypatch.setattr("so1.governor.checks.look_again", then_gone)
     output = so1("plan", "--over", "0").output
     assert "no such container" in output
     assert output.splitlines()[-1] == "1 to remove"
@@ -59,3 +75,43 @@ def test_an_engine_that_answers_no_more_ends_it(so1: Callable[..., Result], made
         1,
         "Error: nothing listens; start the Docker service\n",
     )
+
+
+@pytest.mark.usefixtures("made")
+def test_what_is_not_measured_and_what_is_odd_is_said(
+    so1: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usages = [usage(n, memory=None if n == 4 else 1024 * n) for n in range(5)]
+    usages[0].container.labels["so1.class"] = "medium"
+    measures(monkeypatch, usages)
+    rows = {
+        row["name"]: row
+        for row in json.loads(so1("plan", "--json", "--over", "0").output)["containers"]
+    }
+    assert {name: (row["memory"], row["rule"]) for name, row in rows.items()} == {
+        "c0": (0, "within-limits"),
+        "c1": (1024, "within-limits"),
+        "c2": (2048, "within-limits"),
+        "c3": (3072, "excess-low"),
+        "c4": (None, "unmeasured"),
+    }
+    assert rows["c0"]["labels"] == [
+        "its label so1.class=medium is neither low nor high; its class is low"
+    ]
+    output = so1("plan", "--over", "0").output
+    assert "c0: its label so1.class=medium is neither low nor high" in output
+    (line,) = [line for line in output.splitlines() if " c3 " in line]
+    assert " 3.0 " in line
+    assert output.splitlines()[-1] == "1 to remove"
+
+
+def test_in_place_of_one_that_may_not_go_another_is_planned(
+    so1: Callable[..., Result], made: Made
+) -> None:
+    change(made, usage(0).container.id, auto_remove=True, volumes=["ab" * 32])
+    rows = {
+        row["name"]: row["rule"]
+        for row in json.loads(so1("plan", "--json", "--over", "0").output)["containers"]
+    }
+    assert rows["c0"] == "may-not-go"
+    assert list(rows.values()).count("excess-low") == 2

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
+import contextlib
 import csv
 import io
+import json
 import re
 import sys
 import time
@@ -64,6 +66,69 @@ def test_csv(so1: Callable[..., Result]) -> None:
     assert [key[1] for key in found if key[0] == "container"] == [name]
     assert found["container", name]["ticks"] == "2"
     assert ("process", "'=1+1") in found
+
+
+FORMULAS = [
+    *("=1+1", "+1", "-1", "@a", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20a", "  =1"),
+    *("a;=1+1", "a,=1+1", "a; +1", 'a"=1', "a|@b", "a;\uff1d1+1"),
+]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_no_cell_of_a_spreadsheet_is_a_formula(
+    so1: Callable[..., Result], store: Path, name: str
+) -> None:
+    with contextlib.closing(Database(store)) as database:
+        database.write_tick(
+            Tick(
+                timestamp=round(time.time() * 1000),
+                metrics=(1000, 400, 1, 1, 3, 0, "module", 1),
+                process_stats=[(1, name, 5, 1), (2, "a-b + c=d (e@f)", 5, 1)],
+            )
+        )
+    result = so1("report", "--format", "csv")
+    shown = [key[1] for key in lines(result) if key[0] == "process"]
+    assert sorted(one.replace("'", "") for one in shown) == sorted([name, "a-b + c=d (e@f)"])
+    assert "a-b + c=d (e@f)" in shown
+    # However a program takes a line apart.
+    for line in result.output.splitlines():
+        for cell in re.split(r'[;,|"]', line):
+            assert cell.strip()[:1] not in {*"=+-@\uff1d\uff0b\uff0d\uff20"}
+
+
+@pytest.mark.usefixtures("filled")
+def test_json_is_in_kib_and_whole(so1: Callable[..., Result]) -> None:
+    report = json.loads(so1("report", "--json").output)
+    (host,) = report["host"]
+    assert (host["ticks"], host["ram_mean"], host["cpu_max"]) == (2, 200, 30)
+    assert report["container"][0]["name"] == HOSTILE.replace("\x1b", "\\x1b")
+    assert report["events"] == [{"kind": "remove", "outcome": "done", "count": 2}]
+    assert report["until"] - report["since"] == 24 * HOUR
+
+
+@pytest.mark.usefixtures("filled")
+def test_tables_are_in_mib_with_units(so1: Callable[..., Result]) -> None:
+    heading = r"name +ticks +RAM mean MiB +RAM max MiB +CPU mean % +CPU max %"
+    output = so1("report").output
+    assert len(re.findall(heading, output)) == 3
+    assert re.search(r"all +2 +0\.2 +0\.3 +20\.0 +30\.0", output)  # 200 and 300 KiB
+    assert "<th>RAM max MiB</th>" in so1("report", "--format", "html").output
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("layout", ["table", "csv", "html"])
+def test_a_period_before_all_time(so1: Callable[..., Result], layout: str) -> None:
+    result = so1("report", "--since", "999999w", "--format", layout)
+    assert result.exit_code == 0
+    assert layout != "html" or "1970-01-01 00:00:00 UTC to 20" in result.output
+
+
+def test_ticks_of_a_clock_that_was_ahead_are_in_no_period(
+    so1: Callable[..., Result], filled: Path
+) -> None:
+    with contextlib.closing(Database(filled)) as database:
+        database.write_tick(Tick(timestamp=1 << 42, metrics=(1000, 400, 9, 1, 3, 0, "module", 99)))
+    assert lines(so1("report", "--format", "csv"))["host", "all"]["ticks"] == "2"
 
 
 @pytest.mark.usefixtures("filled")

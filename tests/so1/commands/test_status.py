@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from click.testing import Result
 from so1.store.database import Database
 from so1.store.event import Event
 from so1.store.rows import ContainerRow, MetricsRow, Tick
+from tests.so1.store.ticks import event
 
 _HOLDER = """
 import sys
@@ -156,6 +158,45 @@ def test_an_old_tick_and_no_daemon(so1: Callable[..., Result], store: Path) -> N
     assert result.exit_code == 3
     assert "degraded: the daemon does not run" in result.output
     assert "degraded: the last tick is 3600 s old" in result.output
+
+
+@pytest.mark.parametrize(("intervals", "late"), [(2.8, False), (3.2, True)])
+def test_a_tick_is_late_after_three_intervals(
+    so1: Callable[..., Result], store: Path, intervals: float, *, late: bool
+) -> None:
+    fill(store, intervals * 20)
+    with held(store):
+        result = so1("status")
+    assert result.exit_code == (3 if late else 0)
+    assert ("one is due every 20 s" in result.output) == late
+
+
+def test_a_clock_that_was_wrong_is_told_and_hides_no_silence(
+    so1: Callable[..., Result], store: Path
+) -> None:
+    fill(store, -72 * 365 * 86_400)
+    with held(store):
+        wrong = so1("status")
+    assert wrong.exit_code == 3
+    assert "degraded: the last tick is dated 20" in wrong.output
+    fill(store, 0)
+    database = Database(store)
+    database.add_events([event(1, "The clock was set back by 26280 days."), event(2)])
+    database.close()
+    with sqlite3.connect(store) as other:
+        other.execute("UPDATE events SET kind = 'clock' WHERE timestamp = 1")
+    other.close()
+    with held(store):
+        right = so1("status")
+        clock = json.loads(so1("status", "--json").output)["clock"]
+    assert right.exit_code == 0
+    said = "The clock was set back by 26280 days. It was wrong: dated later than now are 1 of"
+    assert f"clock:          {said}" in right.output
+    assert clock == {"last_set": "The clock was set back by 26280 days.", "ticks_ahead": 1}
+    fill(store, 3_600)
+    with held(store):
+        silent = so1("status")
+    assert "degraded: the last tick is 360" in silent.output
 
 
 def test_nothing_there(so1: Callable[..., Result]) -> None:

@@ -29,6 +29,12 @@ def test_hashes_as_htpasswd_and_ansible_make_them(prefix: str) -> None:
         ('users = {prometheus = "secret"}', "metrics.users"),
         (f'users = {{"a:b" = "{HASH}"}}', "metrics.users"),
         ("listen = 1", "listen"),
+        ('address = ""', "metrics.address"),
+        ('address = "a\\u0000"', "metrics.address"),
+        ('tls_certificate = "/a\\u0000"', "metrics.tls_certificate"),
+        ('tls_key = "/a\\u0000"', "metrics.tls_key"),
+        (f'users = {{a = "{HASH[:4]}17{HASH[6:]}"}}', "metrics.users"),
+        (f'users = {{a = "{HASH[:4]}03{HASH[6:]}"}}', "metrics.users"),
     ],
 )
 def test_the_wrong_key_is_named(text: str, named: str) -> None:

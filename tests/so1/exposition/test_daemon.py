@@ -158,7 +158,7 @@ def test_a_scrape_collects_nothing(
     daemon = Daemon(
         settled,
         database,
-        containers=lambda _: fake,
+        containers=fake,
         reload=lambda: settled,
         notifier=Notifier({}),
         publisher=lambda: publisher,

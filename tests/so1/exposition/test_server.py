@@ -7,20 +7,24 @@ import itertools
 import os
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import bcrypt
+import msgspec
 import pytest
 
 from so1.config import Metrics
 from so1.exposition import server as module
 from so1.exposition.error import ServerError
-from so1.exposition.server import Page, Server
+from so1.exposition.publisher import Publisher
+from so1.exposition.server import Page, Passwords, Server
 
 PAGE = Page(b"so1_x 1\n", gzip.compress(b"so1_x 1\n"))
 Serve = Callable[..., Server]
@@ -106,10 +110,94 @@ def test_a_password_costs_its_hash_once(
 ) -> None:
     check = Mock(side_effect=bcrypt.checkpw)
     monkeypatch.setattr(bcrypt, "checkpw", check)
-    serve(users={"p": bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()})
+    users = {"p": bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()}
+    server = serve(users=users)
     for _ in range(3):
         assert get(port, user="p:x")[0] == 200
+    # A reload that changes no password forgets none.
+    server.take(Metrics(enabled=True, port=port, top_processes=7, users=users))
+    assert get(port, user="p:x")[0] == 200
     assert check.call_count == 1
+    server.take(Metrics(enabled=True, port=port, users={"q": users["p"]}))
+    assert get(port, user="p:x")[0] == 401
+
+
+@pytest.mark.parametrize("costs", [(6, 6), (4, 8), (8, 4), (5, 7)])
+def test_every_wrong_guess_costs_the_same(
+    monkeypatch: pytest.MonkeyPatch, costs: tuple[int, int]
+) -> None:
+    users = {
+        name: bcrypt.hashpw(b"x", bcrypt.gensalt(cost)).decode()
+        for name, cost in zip("ab", costs, strict=True)
+    }
+    spent: list[int] = []
+    compare = bcrypt.checkpw
+
+    def counted(password: bytes, hash_: bytes) -> bool:
+        spent.append(1 << int(hash_[4:6]))
+        return compare(password, hash_)
+
+    monkeypatch.setattr(bcrypt, "checkpw", counted)
+    passwords = Passwords(users)
+    for name in ("a", "b", "nobody", ""):
+        spent.clear()
+        assert not passwords.admit("Basic " + base64.b64encode(f"{name}:no".encode()).decode())
+        assert sum(spent) == 1 << max(costs), name
+
+
+def test_guesses_are_made_one_at_a_time_with_a_rest_and_the_known_do_not_wait(
+    serve: Serve, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, ended = threading.Event(), threading.Event()
+    at_once = most = 0
+    naps: list[float] = []
+
+    def slow(password: bytes, _hash: bytes) -> bool:
+        nonlocal at_once, most
+        if password == b"right":
+            return True
+        at_once += 1
+        most = max(most, at_once)
+        began.set()
+        ended.wait(30)
+        at_once -= 1
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", slow)
+    monkeypatch.setattr("so1.exposition.server.time.sleep", naps.append)
+    serve(users={"p": bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()})
+    assert get(port, user="p:right")[0] == 200
+    with ThreadPoolExecutor(7) as strangers:
+        answers = [strangers.submit(get, port, user=f"p:wrong{n}") for n in range(7)]
+        assert began.wait(30)
+        # More of them than may wait are sent away at once, and the known are served.
+        busy = [one.result()[0] for one in itertools.islice(as_completed(answers), 3)]
+        assert get(port, user="p:right")[0] == 200
+        ended.set()
+    assert busy == [503] * 3
+    assert sorted(one.result()[0] for one in answers) == [401] * 4 + [503] * 3
+    assert most == 1
+    assert len(naps) == 4
+
+
+def test_head_is_answered_without_the_page(serve: Serve, port: int) -> None:
+    serve()
+    status, body, headers = get(port, method="HEAD")
+    assert (status, body, headers["Content-Length"]) == (200, b"", str(len(PAGE.text)))
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_silent_connections_keep_nobody_waiting(
+    serve: Serve, port: int, certificate: Callable[[str], tuple[Path, Path]], *, secured: bool
+) -> None:
+    pem, key = certificate("so1") if secured else ("", "")
+    serve(tls_certificate=str(pem), tls_key=str(key))
+    with contextlib.ExitStack() as opened:
+        for _ in range(8):
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        began = time.monotonic()
+        assert get(port, trust=Path(pem) if pem else None)[0] == 200
+        assert time.monotonic() - began < module._PATIENCE / 2
 
 
 def test_tls(serve: Serve, port: int, certificate: Callable[[str], tuple[Path, Path]]) -> None:
@@ -129,10 +217,63 @@ def test_what_cannot_be_served_is_said(
         serve()
     with pytest.raises(ServerError, match="set metrics"):
         serve(address="192.0.2.1")
+    for address in ("127.0.0..1", "a" * 64, "a b"):
+        with pytest.raises(ServerError, match="set metrics"):
+            serve(address=address)
     with pytest.raises(ServerError, match="both must be PEM"):
         serve(tls_certificate=str(tmp_path / "no"), tls_key=str(tmp_path / "no"))
     with pytest.raises(ServerError, match="both must be PEM"):
         serve(tls_certificate=str(certificate("a")[0]), tls_key=str(certificate("b")[1]))
+
+
+def encrypt(key: Path) -> Path:
+    """Give a copy of a key that needs a pass phrase."""
+    locked = key.with_suffix(".locked")
+    command = f"openssl ec -in {key} -aes256 -passout pass:x -out {locked}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return locked
+
+
+def test_an_encrypted_key_is_refused_and_not_asked_for(
+    serve: Serve, certificate: Callable[[str], tuple[Path, Path]]
+) -> None:
+    pem, key = certificate("so1")
+    with pytest.raises(ServerError, match="the key is encrypted"):
+        serve(tls_certificate=str(pem), tls_key=str(encrypt(key)))
+
+
+def test_what_cannot_be_served_leaves_what_is(
+    port: int, tmp_path: Path, certificate: Callable[[str], tuple[Path, Path]]
+) -> None:
+    pem, key = certificate("so1")
+    secured = Metrics(enabled=True, port=port, tls_certificate=str(pem), tls_key=str(key))
+    publisher = Publisher()
+    publisher.configure(secured)
+    publisher._page = PAGE
+    bad: list[dict[str, Any]] = [
+        {"tls_key": str(tmp_path / "none")},
+        {"tls_key": str(encrypt(key))},
+        {"address": "192.0.2.1"},
+        {"address": "127.0.0..1"},
+        {"address": "127.0.0.2", "tls_key": str(tmp_path / "none")},
+    ]
+    with contextlib.closing(publisher):
+        for change in bad:
+            with pytest.raises(ServerError):
+                publisher.configure(msgspec.structs.replace(secured, **change))
+            assert get(port, trust=pem)[0] == 200
+        # Of the same port, an address that includes the one before.
+        publisher.configure(msgspec.structs.replace(secured, address="0.0.0.0"))
+        assert get(port, trust=pem)[0] == 200
+        other, key = certificate("other")
+        publisher.configure(
+            msgspec.structs.replace(
+                secured, address="0.0.0.0", tls_certificate=str(other), tls_key=str(key)
+            )
+        )
+        assert get(port, trust=other)[0] == 200
+    with pytest.raises(ConnectionRefusedError):
+        get(port)
 
 
 def test_ipv6(serve: Serve, port: int) -> None:
@@ -152,8 +293,8 @@ def test_silent_connections_are_bounded_and_do_not_pile_up(serve: Serve, port: i
             opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             for _ in range(50)
         ]
-        # The last ones are closed at once instead of being waited for.
-        assert silent[-1].recv(1) == b""
+        # The first ones make room for the last.
+        assert silent[0].recv(1) == b""
         assert threading.active_count() <= before + 2 * 8
     deadline = time.monotonic() + 30
     while True:

@@ -4,7 +4,7 @@
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,28 @@ from so1 import config
 from so1.config import Config, Policy, Snapshot
 from so1.daemon import Daemon
 from so1.docker_engine import Engine
-from so1.governor import act
+from so1.governor.governor import Governor
+from so1.model import ContainerUsage
 from so1.notify import Notifier
 from so1.store.database import Database
+from so1.store.event import Event
+from so1.store.removals import Removals
+from tests.so1.governor.charged import with_memory
 from tests.support.docker_engine import IMAGE, LiveEngine
 
 pytestmark = pytest.mark.engine
+
+
+class Measured(Governor):
+    """One that is told what the kernel charges each container."""
+
+    def govern(
+        self,
+        usages: Sequence[ContainerUsage],
+        taken_ns: int,
+        tell: Callable[[Event], None] = lambda _: None,
+    ) -> list[Event]:
+        return super().govern(with_memory(usages), taken_ns, tell)
 
 
 class Running:
@@ -37,7 +53,7 @@ class Running:
         self.daemon = Daemon(
             settled,
             self.database,
-            containers=lambda c: act.Governor(Engine(c.docker), c.governor),
+            containers=Measured(Engine(settled.docker), settled.governor, Removals(self.database)),
             reload=lambda: settled,
             notifier=Notifier({}),
         )
@@ -117,7 +133,7 @@ def test_docker_that_hangs_while_containers_are_removed(
         engine.managed(f"low-{number}", "low")
     so1 = running(keep_low=0, grace=0)
     inner = so1.daemon._containers
-    assert isinstance(inner, act.Governor)
+    assert isinstance(inner, Governor)
     govern = inner.govern
 
     def hang(*arguments: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so1.governor.recreate import command, quote
+from so1.governor.recreate import command, own_files, quote
 
 ID = "ab" * 32
 IMAGE = {"Config": {"Env": ["PATH=/bin", "LANG=C"], "Cmd": ["sleep", "600"], "Entrypoint": None}}
@@ -22,7 +22,7 @@ def words(
     **container: Any,
 ) -> list[str]:
     """The command line without what all of them have."""
-    said = command(described(config, host, **container), image).command
+    said = command(described(config, host, **container), image, image).command
     found = shlex.split(said)
     assert found[:5] == ["docker", "run", "--detach", "--name", "web"]
     return found[5:]
@@ -65,6 +65,15 @@ def test_what_the_image_says_is_left_out() -> None:
         ({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}},
          "--restart on-failure:3"),
         ({"AutoRemove": True, "ReadonlyRootfs": True, "Init": True}, "--read-only --rm --init"),
+        ({"Init": False, "MemorySwappiness": 0}, "--memory-swappiness 0 --init=false"),
+        ({"IpcMode": "shareable", "VolumeDriver": "nfs"}, "--ipc shareable --volume-driver nfs"),
+        ({"BlkioDeviceReadBps": [{"Path": "/dev/sda", "Rate": 9}]},
+         "--device-read-bps /dev/sda:9"),
+        ({"BlkioWeightDevice": [{"Path": "/dev/sda", "Weight": 300}]},
+         "--blkio-weight-device /dev/sda:300"),
+        ({"MaskedPaths": [], "ReadonlyPaths": []}, "--security-opt systempaths=unconfined"),
+        ({"MaskedPaths": ["/proc/kcore"], "ReadonlyPaths": ["/proc/bus"]}, ""),
+        ({"SecurityOpt": ["no-new-privileges"]}, "--security-opt no-new-privileges"),
         ({"Sysctls": {"net.core.somaxconn": "9"}}, "--sysctl net.core.somaxconn=9"),
         ({"Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}]}, "--ulimit nofile=1:2"),
         ({"Devices": [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse",
@@ -80,6 +89,12 @@ def test_what_the_image_says_is_left_out() -> None:
         ({"Tmpfs": {"/run": "", "/tmp": "size=1m"}}, "--tmpfs /run --tmpfs /tmp:size=1m"),
         ({"Mounts": [{"Type": "bind", "Source": "/a,b", "Target": "/c", "ReadOnly": True}]},
          """--mount 'type=bind,"source=/a,b",target=/c,readonly'"""),
+        ({"Mounts": [{"Type": "bind", "Source": "/a", "Target": "/c",
+                      "BindOptions": {"NonRecursive": True}}]},
+         "--mount type=bind,source=/a,target=/c,bind-recursive=disabled"),
+        ({"Mounts": [{"Type": "volume", "Source": "v", "Target": "/c",
+                      "VolumeOptions": {"Subpath": "s"}}]},
+         "--mount type=volume,source=v,target=/c,volume-subpath=s"),
         ({"Links": ["/db:/web/database"]}, "--link db:database"),
         ({"LogConfig": {"Type": "local", "Config": {"max-size": "1m"}}},
          "--log-driver local --log-opt max-size=1m"),
@@ -100,6 +115,8 @@ def test_the_hosts_side(host: dict[str, Any], said: str) -> None:
         ({"WorkingDir": "/srv"}, "--workdir /srv alpine"),
         ({"Tty": True, "OpenStdin": True}, "--tty --interactive alpine"),
         ({"Hostname": "db1", "Domainname": "lan"}, "--hostname db1 --domainname lan alpine"),
+        ({"Healthcheck": {"Test": ["CMD-SHELL", "a"], "StartInterval": 7}},
+         "--health-cmd a --health-start-interval 7ns alpine"),
         ({"Labels": {"b": "x y", "a": ""}}, "--label a= --label 'b=x y' alpine"),
         ({"StopSignal": "SIGINT"}, "--stop-signal SIGINT alpine"),
         ({"StopTimeout": 0}, "--stop-timeout 0 alpine"),
@@ -122,7 +139,7 @@ def test_an_entry_point_taken_away() -> None:
 
 def test_no_value_of_the_environment_is_kept() -> None:
     config = {"Env": ["PATH=/bin", "LANG=de", "PASSWORD=hunter2", "TOKEN=a=b", "EMPTY="]}
-    made = command(described(config), IMAGE)
+    made = command(described(config), IMAGE, IMAGE)
     assert "hunter2" not in made.command
     assert shlex.split(made.command)[5:] == [
         *("--env", "EMPTY", "--env", "LANG", "--env", "PASSWORD", "--env", "TOKEN", "alpine")
@@ -134,7 +151,7 @@ def test_no_value_of_the_environment_is_kept() -> None:
 
 def test_nor_are_the_options_of_a_log_driver_that_may_need_a_password() -> None:
     host = {"LogConfig": {"Type": "splunk", "Config": {"splunk-token": "hunter2"}}}
-    made = command(described(host=host), IMAGE)
+    made = command(described(host=host), IMAGE, IMAGE)
     assert "hunter2" not in made.command + str(made.notes)
     assert "--log-driver splunk" in made.command
     assert "splunk-token" in made.notes[0]
@@ -158,15 +175,106 @@ def test_networks() -> None:
         "back": {},
     }
     container = described(host={"NetworkMode": "front"}, NetworkSettings={"Networks": joined})
-    made = command(container, IMAGE)
+    made = command(container, IMAGE, IMAGE)
     assert shlex.split(made.command)[5:] == [
         *("--network", "front", "--ip", "10.0.0.9", "--network-alias", "www", "alpine")
     ]
     assert made.notes == ["connect it to back afterwards"]
 
 
+def test_a_name_on_the_network_of_the_host() -> None:
+    host = {"NetworkMode": "host"}
+    assert words({"Hostname": "db1"}, host) == ["--network", "host", "--hostname", "db1", "alpine"]
+    assert "--hostname" not in words({"Hostname": "db1"}, {"NetworkMode": "container:db"})
+
+
+def test_what_a_network_afterwards_is_to_be_given() -> None:
+    joined = {
+        "front": {},
+        "back": {"IPAMConfig": {"IPv4Address": "10.0.0.9"}, "Aliases": ["www", ID[:12]]},
+    }
+    container = described(host={"NetworkMode": "front"}, NetworkSettings={"Networks": joined})
+    assert command(container, IMAGE, IMAGE).notes == [
+        "connect it to back (--ip 10.0.0.9 --alias www) afterwards"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "host", "note"),
+    [
+        ({}, {"SecurityOpt": ['seccomp={"defaultAction": "X"}']}, "its seccomp profile"),
+        ({}, {"MaskedPaths": ["/proc/x"]}, "which paths of /proc"),
+        ({}, {"IOMaximumIOps": 7, "Cgroup": "x"}, "in the line: Cgroup, IOMaximumIOps"),
+        ({"NetworkDisabled": True}, {"NewSetting": [1]}, "in the line: NetworkDisabled, NewSet"),
+        ({"Shell": ["sh"]}, {}, "not in the line: Shell"),
+        ({"Healthcheck": {"Test": ["CMD", "a"]}}, {}, "run by a shell"),
+        ({}, {"DeviceRequests": [{}]}, "its GPUs"),
+        (
+            {},
+            {
+                "Mounts": [
+                    {
+                        "Type": "volume",
+                        "Target": "/v",
+                        "VolumeOptions": {
+                            "Labels": {"a": "b"},
+                            "DriverConfig": {"Options": {"password": "hunter2"}},
+                        },
+                        "BindOptions": {"CreateMountpoint": True},
+                    }
+                ]
+            },
+            "at /v the line does not have CreateMountpoint, DriverConfig, Labels",
+        ),
+    ],
+)
+def test_what_is_not_in_the_line_is_noted(
+    config: dict[str, Any], host: dict[str, Any], note: str
+) -> None:
+    made = command(described(config, host), IMAGE, IMAGE)
+    (said,) = made.notes
+    assert note in said
+    assert "seccomp" not in made.command
+    assert "hunter2" not in made.command + said
+
+
+def test_what_the_engine_always_says_is_not_noted() -> None:
+    config = {"AttachStdout": True, "Volumes": {"/v": {}}, "StdinOnce": True}
+    host = {"ConsoleSize": [24, 80], "ContainerIDFile": "/x", "Isolation": "default"}
+    assert command(described(config, host), IMAGE, IMAGE).notes == []
+
+
+@pytest.mark.parametrize(
+    ("digests", "named", "word"),
+    [
+        ([], {"Id": "sha256:1"}, "host:5000/web:3"),
+        ([], {"Id": "sha256:2"}, "sha256:1"),
+        ([], None, "sha256:1"),
+        (["web@sha256:9", "host:5000/web@sha256:8"], {"Id": "sha256:2"}, "host:5000/web@sha256:8"),
+        (["web@sha256:9"], {"Id": "sha256:2"}, "sha256:1"),
+    ],
+)
+def test_a_tag_that_has_moved_does_not_start_another_image(
+    digests: list[str], named: dict[str, Any] | None, word: str
+) -> None:
+    image = {**IMAGE, "Id": "sha256:1", "RepoDigests": digests}
+    made = command(described({"Image": "host:5000/web:3"}), image, named)
+    assert shlex.split(made.command)[-1] == word
+    moved = ["host:5000/web:3 is another image by now, so the line names its own"]
+    assert made.notes == ([] if word == "host:5000/web:3" else moved)
+
+
+def test_files_that_no_line_brings_back() -> None:
+    mounts = [{"Destination": "/srv/data"}]
+    container = described(host={"Tmpfs": {"/run": ""}}, Mounts=mounts)
+    made_by_the_engine = ["/etc", "/etc/hosts", "/etc/resolv.conf", "/.dockerenv", "/dev/x", "/srv"]
+    volumes = ["/srv/data", "/srv/data/x", "/run", "/run/pid"]
+    own = ["/etc/app.conf", "/srv/datax", "/empty"]
+    assert own_files(container, [*made_by_the_engine, *volumes, *own]) == sorted(own)
+
+
 def test_an_image_that_is_gone_is_told() -> None:
-    assert "its image is gone" in command(described(), None).notes
+    assert "its image is gone" in command(described(), None, None).notes
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), max_size=5))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import contextlib
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from so1.store import database as module
 from so1.store.database import Database, DatabaseError, open_reader
 from tests.so1.store.seed import SEED, SEED_TABLES, seed
-from tests.so1.store.ticks import event, tick
+from tests.so1.store.ticks import KEEP_MS, Watched, event, tick
 
 
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -90,6 +91,7 @@ def test_a_database_from_before_is_upgraded(path: Path) -> None:
         1,
         6,
         *[None] * 5,
+        -2,
     )
     assert rows(path, "SELECT count(*) FROM process_stats WHERE name = 'old'") == [(10,)]
     assert rows(path, "PRAGMA user_version") == [(module._migrations()[-1][0],)]
@@ -168,7 +170,8 @@ def test_a_database_from_later_is_left_alone(path: Path) -> None:
 
 def test_migrations_are_numbered_without_a_gap() -> None:
     numbers = [number for number, _ in module._migrations()]
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert numbers == sorted({*numbers})
+    assert {*range(1, numbers[-1] + 1)} - {*numbers} <= {4, 5}  # which are on their way
 
 
 def _garbage(path: Path) -> None:
@@ -179,7 +182,7 @@ def _truncated(path: Path) -> None:
     database = Database(path)
     for timestamp in range(200):
         database.write_tick(tick(timestamp))
-    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
@@ -252,12 +255,14 @@ def test_a_place_that_cannot_be(tmp_path: Path) -> None:
 
 def test_old_ticks_go_in_small_steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PRUNE_ROWS", 100)
-    database = Database(path)
+    watched = Watched()
+    database = Database(path, watched)
     for timestamp in range(1000, 1010):
+        watched.seconds += 300
         database.write_tick(tick(timestamp, 50))
     seen: list[int] = []
     while len(seen) < 20:
-        database.prune(1005, 1 << 40)
+        database.prune(4 * 300_000, 4 * 300_000, 1 << 40)
         ((left,),) = rows(path, "SELECT count(*) FROM process_stats")
         seen.append(left)
     assert seen[:3] == [400, 300, 250]
@@ -272,8 +277,8 @@ def test_the_file_stays_within_its_size(path: Path) -> None:
     database = Database(path)
     for timestamp in range(1500):
         database.write_tick(tick(timestamp, 100, "x" * 15))
-        database.prune(0, bound)
-    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.prune(KEEP_MS, KEEP_MS, bound)
+    database._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert path.stat().st_size <= bound
     ((first, last),) = rows(path, "SELECT min(timestamp), max(timestamp) FROM metrics")
     assert 0 < first < last == 1499
@@ -290,7 +295,7 @@ def test_what_is_too_large_goes_tick_by_tick(path: Path, contained: int, mib: in
     database = Database(path)
     for timestamp in range(100):
         database.write_tick(tick(timestamp, contained=10 if timestamp < 60 else contained))
-        database.prune(0, bound)
+        database.prune(KEEP_MS, KEEP_MS, bound)
     ((first, last, kept),) = rows(
         path, "SELECT min(timestamp), max(timestamp), count(*) FROM metrics"
     )
@@ -298,9 +303,9 @@ def test_what_is_too_large_goes_tick_by_tick(path: Path, contained: int, mib: in
     assert kept > 4
     for table in module._TABLES:
         assert rows(path, f"SELECT count(DISTINCT timestamp), min(timestamp) FROM {table}") == [
-            (kept, first)
+            (100, 0) if table == "events" else (kept, first)
         ]
-    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert path.stat().st_size <= bound
     database.close()
 
@@ -309,7 +314,7 @@ def test_the_last_tick_stays_however_large(path: Path) -> None:
     database = Database(path)
     for timestamp in range(3):
         database.write_tick(tick(timestamp, contained=100))
-        database.prune(0, 1)
+        database.prune(KEEP_MS, KEEP_MS, 1)
     assert rows(path, "SELECT timestamp FROM metrics") == [(2,)]
     database.close()
 
@@ -320,9 +325,175 @@ def test_a_file_that_is_too_large_shrinks(path: Path) -> None:
     before = path.stat().st_size
     for timestamp in range(10**6, 10**6 + 40):
         database.write_tick(tick(timestamp))
-        database.prune(10**6, 1 << 40)
-    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.prune(0, 0, 1 << 40)
+    database._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert path.stat().st_size < before / 4
+    database.close()
+
+
+def test_rows_without_a_tick_go_with_the_ticks_of_their_time(path: Path) -> None:
+    seed(path, 10)
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE process_stats SET timestamp = timestamp + 0.5")
+    watched = Watched()
+    database = Database(path, watched)
+    database.write_tick(tick(100))
+    watched.seconds = 300
+    database.write_tick(tick(200))
+    for _ in range(2):
+        database.prune(1, KEEP_MS, 1 << 40)
+    database.close()
+    assert rows(path, "SELECT timestamp FROM metrics") == [(200,)]
+    assert rows(path, "SELECT DISTINCT timestamp FROM process_stats") == [(200,)]
+
+
+def test_a_step_deletes_more_than_a_tick_brings(path: Path) -> None:
+    large = 4 * module._PRUNE_ROWS
+    watched = Watched()
+    database = Database(path, watched)
+    for timestamp in range(4):
+        watched.seconds += 300
+        database.write_tick(tick(timestamp, large if timestamp else 1))
+    for left in (1, 1):
+        # The first and, as that is not enough, two of the others.
+        database.prune(0, KEEP_MS, 1 << 40)
+        assert rows(path, "SELECT count(*) FROM metrics") == [(left,)]
+    database.close()
+
+
+def test_events_stay_when_ticks_take_all_the_room(path: Path) -> None:
+    bound = 8 << 20
+    database = Database(path)
+    for timestamp in range(60):
+        database.write_tick(tick(timestamp, contained=20_000))
+        database.prune(KEEP_MS, KEEP_MS, bound)
+    ((ticks,),) = rows(path, "SELECT count(*) FROM metrics")
+    assert ticks < 10
+    assert rows(path, "SELECT count(*), min(timestamp) FROM events") == [(60, 0)]
+    database.close()
+
+
+def test_events_have_an_age_of_their_own(path: Path) -> None:
+    watched = Watched()
+    database = Database(path, watched)
+    for timestamp in range(10):
+        watched.seconds += 300
+        database.write_tick(tick(timestamp))
+    database.prune(0, 5 * 300_000, 1 << 40)
+    assert rows(path, "SELECT timestamp FROM metrics") == [(9,)]
+    assert rows(path, "SELECT timestamp FROM events") == [(t,) for t in range(4, 10)]
+    # What was watched before counts on after a restart.
+    database.close()
+    database = Database(path, watched)
+    watched.seconds += 2 * 300
+    database.prune(0, 5 * 300_000, 1 << 40)
+    assert rows(path, "SELECT min(timestamp) FROM events") == [(6,)]
+    database.close()
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_events_leave_nine_tenths_to_ticks(path: Path, *, reopened: bool) -> None:
+    bound = 8 << 20
+    database = Database(path)
+    database.write_tick(tick(1))
+    for timestamp in range(400):
+        database.add_events([event(timestamp, "ñ" * 10_000)])
+        if not reopened:
+            database.prune(KEEP_MS, KEEP_MS, bound)
+    if reopened:
+        database.close()
+        database = Database(path)
+        database.prune(KEEP_MS, KEEP_MS, bound)
+    ((count, newest, size),) = rows(
+        path, "SELECT count(*), max(timestamp), sum(length(CAST(detail AS BLOB))) FROM events"
+    )
+    assert newest == 399
+    assert 30 < count < 60
+    assert 0.09 * bound < size < 0.1 * bound
+    assert rows(path, "SELECT timestamp FROM metrics") == [(1,)]
+    database.close()
+
+
+def test_the_log_is_part_of_the_budget(path: Path) -> None:
+    bound = 16 << 20
+    database = Database(path)
+    most = 0
+    for timestamp in range(80):
+        database.write_tick(tick(timestamp, 6_000))
+        database.prune(KEEP_MS, KEEP_MS, bound)
+        most = max(most, sum(part.stat().st_size for part in path.parent.iterdir()))
+    assert most <= bound
+    assert path.with_name("metrics.db-wal").stat().st_size <= bound / 8
+    database.close()
+
+
+def test_a_file_that_is_deleted_is_begun_anew_with_its_events_counted(path: Path) -> None:
+    database = Database(path)
+    for timestamp in range(60):
+        database.write_tick(tick(timestamp))
+    database.prune(KEEP_MS, KEEP_MS, 1 << 30)
+    for part in path.parent.iterdir():
+        part.unlink()
+    database.add_events([event(7)])
+    database.write_tick(tick(8))
+    database.prune(KEEP_MS, KEEP_MS, 1 << 30)
+    (notice,) = database.notices
+    assert f"{path} was deleted or replaced" in notice
+    database.close()
+    assert rows(path, "SELECT timestamp FROM metrics") == [(8,)]
+    assert rows(path, "SELECT timestamp FROM events") == [(7,), (8,)]
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_a_part_that_is_deleted_costs_nothing(path: Path, end: str) -> None:
+    database = Database(path)
+    database.write_tick(tick(1))
+    path.with_name(path.name + end).unlink()
+    database.write_tick(tick(2))
+    database.close()
+    assert rows(path, "SELECT timestamp FROM metrics") == [(1,), (2,)]
+    assert len(database.notices) == 1
+
+
+def test_a_file_that_another_takes_the_place_of_is_left_as_it_is(path: Path) -> None:
+    other = path.with_name("backup.db")
+    with contextlib.closing(Database(other)) as backup:
+        backup.write_tick(tick(1))
+    database = Database(path)
+    database.write_tick(tick(2))
+    other.rename(path)
+    other.with_name("backup.db-wal").rename(path.with_name("metrics.db-wal"))
+    database.write_tick(tick(3))
+    database.close()
+    assert rows(path, "SELECT timestamp FROM metrics") == [(1,), (3,)]
+
+
+def test_a_directory_that_goes_and_comes(path: Path) -> None:
+    folder = path.parent / "in"
+    folder.mkdir()
+    database = Database(folder / "metrics.db")
+    shutil.rmtree(folder)
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+            database.write_tick(tick(1))
+    assert (database.size(), database.held(), len(database.notices)) == (0, None, 1)
+    folder.mkdir()
+    database.write_tick(tick(2))
+    database.close()
+    assert rows(folder / "metrics.db", "SELECT timestamp FROM metrics") == [(2,)]
+
+
+def test_through_a_link_it_is_the_same_files(path: Path) -> None:
+    folder = path.parent / "in"
+    folder.mkdir()
+    path.symlink_to(folder / "metrics.db")
+    (folder / "metrics.db").write_bytes(b"no database" * 500)
+    database = Database(path)
+    assert database.moved_to
+    assert database.moved_to.parent == folder
+    database.write_tick(tick(1))
+    assert path.is_symlink()
+    assert not path.with_name("metrics.db-wal").exists()
     database.close()
 
 

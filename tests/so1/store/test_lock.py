@@ -32,3 +32,22 @@ def test_one_holds_it_and_is_known(tmp_path: Path) -> None:
         other.kill()
     assert lock.holder(path) is None
     os.close(lock.hold(path))
+
+
+@pytest.mark.parametrize("linked", ["metrics.db", "."])
+def test_a_link_leads_to_the_same_lock(tmp_path: Path, linked: str) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    path = folder / "metrics.db"
+    link = tmp_path / "link"
+    link.symlink_to(folder / linked)  # where nothing is yet
+    other = link if linked == "metrics.db" else link / "metrics.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        assert lock.holder(other) == holder.pid
+        with pytest.raises(lock.LockedError, match=f"pid {holder.pid}"):
+            lock.hold(other)
+        holder.kill()

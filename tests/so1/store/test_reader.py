@@ -49,16 +49,18 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import signal
-from ticks import tick
+from ticks import KEEP_MS, Watched, tick
 from so1.store.database import Database
-database = Database(Path(sys.argv[1]))
+watched = Watched()
+database = Database(Path(sys.argv[1]), watched)
 stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 print("ready", flush=True)
 while not stop:
     now = time.time_ns() // 1_000_000
     database.write_tick(tick(now, 200))
-    database.prune(now - 500, 1 << 40)
+    watched.seconds += 300
+    database.prune(100 * 300_000, KEEP_MS, 1 << 40)
 database.close()
 """
 

@@ -14,10 +14,10 @@ import pytest
 
 from so1.store import database as module
 from so1.store import readers
-from so1.store.database import Database
+from so1.store.database import Database, DatabaseError
 from so1.store.lock import blocker
 from so1.store.readers import Readers
-from tests.so1.store.ticks import tick
+from tests.so1.store.ticks import KEEP_MS, Watched, event, tick
 
 _HEADER_BYTES = 96
 """At the start of -shm: what SQLite keeps twice, since it may be met half written."""
@@ -113,13 +113,83 @@ def test_one_who_stays_is_waited_for_once(
         assert naps
 
 
+_INSIDE = """
+import sqlite3, sys
+connection = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+connection.execute("BEGIN")
+connection.execute("SELECT count(*) FROM metrics").fetchone()
+print("in", flush=True)
+input()
+"""
+
+
+@contextlib.contextmanager
+def inside(path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process that leaves a transaction open."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _INSIDE, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        try:
+            assert process.stdout.readline() == "in\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_who_is_in_a_transaction_is_known(database: Database, path: Path) -> None:
+    assert database._readers.inside() is None
+    with reader(path, "stay"):
+        assert database._readers.inside() is None
+        with inside(path) as process:
+            assert database._readers.inside() == process.pid
+    assert database._readers.inside() is None
+
+
+def test_a_transaction_that_stays_open_bounds_the_log_and_is_told(
+    database: Database, path: Path
+) -> None:
+    bound = 8 << 20
+    log = path.with_name(path.name + "-wal")
+    database.prune(KEEP_MS, KEEP_MS, bound)
+    with inside(path) as process:
+        for now in range(2, 3_000):
+            try:
+                database.write_tick(tick(now, 200))
+                database.prune(KEEP_MS, KEEP_MS, bound)
+            except DatabaseError as error:
+                refused = str(error)
+                break
+            held = database.held()
+            assert (held is not None) == (log.stat().st_size >= bound / 8)
+        else:
+            pytest.fail("the log grows without a bound")
+        assert f"process {process.pid} (" in refused
+        assert held
+        assert f"process {process.pid} (" in held
+        assert "8 MiB with it" in held
+        assert 0.9 * bound < path.stat().st_size + log.stat().st_size < 1.05 * bound
+        # What was done is told all the same.
+        database.add_events([event(now)])
+    database.write_tick(tick(now))
+    assert database.held() is None
+    database.write_tick(tick(now + 1))
+    database.prune(KEEP_MS, KEEP_MS, bound)
+    assert log.stat().st_size <= bound / 8
+    assert path.stat().st_size + log.stat().st_size < bound
+
+
 def test_what_readers_meet_changes_in_pauses_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CHECKPOINT_COMMITS", 7)
     headers: list[bytes] = []
     paused = Readers.paused
-    database = Database(path)
+    watched = Watched()
+    database = Database(path, watched)
     index = path.with_name(path.name + "-shm").open("rb", buffering=0)
 
     def header() -> bytes:
@@ -136,7 +206,8 @@ def test_what_readers_meet_changes_in_pauses_alone(
     before = header()
     for now in range(1, 100):
         database.write_tick(tick(now, 20))
-        database.prune(now - 20, 1 << 40)
+        watched.seconds += 300
+        database.prune(20 * 300_000, KEEP_MS, 1 << 40)
     database.close()
     after = header()
     index.close()

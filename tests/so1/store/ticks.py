@@ -12,6 +12,19 @@ from so1.store.rows import (
     Tick,
 )
 
+KEEP_MS = 1 << 60
+"""Longer than anything is old."""
+
+
+class Watched:
+    """A clock that counts from the start of a host, for tests to turn."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
 
 def event(timestamp: int, detail: str = "x") -> Event:
     return Event(timestamp=timestamp, kind="daemon", outcome="done", detail=detail)

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
 """`so1 cleanup`."""
 
+import contextlib
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -10,7 +15,9 @@ from so1.commands import settings, tables
 from so1.docker_engine import Engine, EngineError
 from so1.escape_controls import escape_controls
 from so1.governor import cleanup
-from so1.model import classify
+from so1.governor.removal import GONE
+from so1.store.handover import Handover
+from so1.store.removal import Removal
 
 
 @click.command()
@@ -20,11 +27,13 @@ from so1.model import classify
 def command(path: Path, *, dry_run: bool, yes: bool) -> None:
     """Remove the managed containers (label so1.managed=true), stopped ones too.
 
-    Nothing else is touched: other containers, volumes, images and networks stay. For each that is
-    removed, the command line that brings it back is printed.
+    Nothing else is touched: other containers, volumes, images and networks stay. Before each is
+    removed, the command line that brings it back is printed, and left for the daemon as an event.
+    Each has its own stop timeout to stop, or governor.stop_timeout where it has none. Ctrl-C ends
+    it after those under way.
 
-    Exit codes: 0 none is left, or it was a dry run; 1 one could not be removed, or the answer was
-    no; 2 wrong usage.
+    Exit codes: 0 none is left, or it was a dry run; 1 one could not be removed, it was interrupted,
+    or the answer was no; 2 wrong usage.
     """
     settled = settings.load_or_default(path)
     engine = Engine(settled.docker)
@@ -38,23 +47,100 @@ def command(path: Path, *, dry_run: bool, yes: bool) -> None:
     tables.show(
         "",
         ["CONTAINER", "NAME", "CLASS", "STATE", "IMAGE"],
-        ((c.id[:12], c.name, classify(c), state, c.image) for c, state in found),
+        ((c.id[:12], c.name, c.class_, state, c.image) for c, state in found),
     )
     if dry_run:
         click.echo(f"would remove {len(found)}; their volumes stay")
         return
     if not yes:
         _ask(len(found))
-    left = 0
-    for done in cleanup.remove(engine, [c for c, _ in found], settled.governor.stop_timeout):
-        line = f"{done.outcome} {done.container.name}"
-        click.echo(escape_controls(f"{line}: {done.detail}" if done.detail else line))
-        if done.recreate:
-            click.echo(f"  {escape_controls(done.recreate)}")
-        left += done.outcome != "removed"
-    if left:
-        click.echo(f"Error: {left} of {len(found)} are still here", err=True)
+    with _interrupts() as interrupted, _Record(Path(settled.store.path).parent) as record:
+        left = cleanup.remove(
+            engine,
+            [container for container, _ in found],
+            settled.governor.stop_timeout,
+            write=record.write,
+            tell=_tell,
+            interrupted=interrupted,
+        )
+    if left.not_begun:
+        click.echo(f"interrupted: {left.not_begun} of {len(found)} were not begun", err=True)
+    if left.failed or left.not_begun:
+        here = left.failed + left.not_begun
+        click.echo(f"Error: {here} of {len(found)} are still here", err=True)
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Let Ctrl-C, or being asked to end, only be noted: what was begun is to be told."""
+    event = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: event.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(came: Removal) -> None:
+    if came.step == "removed":
+        line = f"removed {came.container_name}"
+    elif came.reason == GONE:
+        line = f"removed {came.container_name}: it went by itself"
+    elif came.step == "refused":
+        line = f"kept {came.container_name}: {came.reason}"
+    else:
+        line = f"failed {came.container_name}: {came.failure or came.reason}"
+    click.echo(escape_controls(line))
+
+
+class _Record:
+    """The terminal and, where SO1 is installed, the daemon are told of each step beforehand."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._handover: Handover | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._handover = Handover(self._folder)
+        except FileNotFoundError:
+            pass  # SO1 is not installed: nobody keeps a history
+        except OSError as error:
+            self._lost(error)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._handover:
+            self._handover.close()
+
+    def write(self, row: Removal) -> None:
+        """Print what brings a container back, and write the step down, before it is taken."""
+        if row.step == "stopping" and not row.failure:
+            note = row.reason.partition("; ")[2]
+            line = f"removing {row.container_name}" + (f": {note}" if note else "")
+            click.echo(escape_controls(line))
+            if row.recreate:
+                click.echo(f"  {escape_controls(row.recreate)}")
+        if self._handover:
+            try:
+                self._handover.write(row)
+            except OSError as error:
+                self._lost(error)
+                self._handover.close()
+                self._handover = None
+
+    def _lost(self, error: OSError) -> None:
+        # What was asked for is done all the same; the terminal has the lines.
+        click.echo(
+            f"Warning: no events are kept of this, as {self._folder} cannot be written to"
+            f" ({error.strerror or error})",
+            err=True,
+        )
 
 
 def _ask(count: int) -> None:

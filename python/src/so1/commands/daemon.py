@@ -9,10 +9,11 @@ from so1 import config, journal
 from so1.commands import settings
 from so1.daemon import Daemon, Publisher
 from so1.docker_engine import Engine
-from so1.governor.act import Governor
+from so1.governor.governor import Governor
 from so1.notify import Notifier
 from so1.store import lock
 from so1.store.database import Database, DatabaseError
+from so1.store.removals import Removals
 
 
 @click.command()
@@ -43,8 +44,11 @@ def command(path: Path) -> None:
         current,
         database,
         # Stopping containers may take long; systemd hears from us meanwhile.
-        containers=lambda settled: Governor(
-            Engine(settled.docker), settled.governor, beat=notifier.watchdog
+        containers=Governor(
+            Engine(current.docker),
+            current.governor,
+            Removals(database),
+            beat=notifier.watchdog,
         ),
         reload=lambda: config.load(path),
         notifier=notifier,

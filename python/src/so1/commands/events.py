@@ -63,7 +63,7 @@ def command(path: Path, since: int, limit: int, *, as_json: bool) -> None:
     Exit codes: 0 shown, or there are none; 1 the database cannot be read; 2 wrong usage.
     """
     settled = settings.load_or_default(path)
-    found = _read(Path(settled.store.path), round((time.time() - since) * 1000), limit)
+    found = _read(Path(settled.store.path), round(max(0, time.time() - since) * 1000), limit)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`so1 limit`."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,8 +14,11 @@ import click
 from so1.commands import tables
 from so1.escape_controls import escape_controls
 from so1.memory_limiter import LIMIT_MAX, Limit, Limiter, LimiterError
+from so1.sources import procfs
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_PROC = Path("/proc")
+_NAME_BYTES = 15
 _CANNOT_RUN, _NOT_FOUND = 126, 127
 
 
@@ -50,22 +54,38 @@ def _targets(pid: int | None, name: str | None) -> list[int]:
         raise click.UsageError("give either a pid or --name")
     if pid is not None:
         return [pid]
-    found = []
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        try:
-            # The command itself is not meant, and it is gone before it could be.
-            if (
-                path.read_text(errors="replace") == f"{name}\n"
-                and int(path.parent.name) != os.getpid()
-            ):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
+    names = _names()
+    wanted = str(name)
+    found = _called(wanted, names)
+    cut = os.fsencode(wanted)[:_NAME_BYTES]
+    if not found and cut != os.fsencode(wanted):
+        found = _called(os.fsdecode(cut), names)
+        if found:
+            click.echo(f"the kernel keeps {_NAME_BYTES} bytes of a name: {_shown(cut)}", err=True)
     if not found:
         raise click.ClickException(
             f"no process is called {name!r}; `so1 snapshot --top 0` lists them"
         )
     return sorted(found)
+
+
+def _names() -> dict[int, bytes]:
+    """Read the names of all processes but this one, which is gone before it could be limited."""
+    names = {}
+    for path in _PROC.glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            names[int(path.parent.name)] = path.read_bytes().removesuffix(b"\n")
+    names.pop(os.getpid(), None)
+    return names
+
+
+def _called(wanted: str, names: dict[int, bytes]) -> list[int]:
+    """Who has this name, as it is or as commands print it."""
+    return [pid for pid, raw in names.items() if wanted in (os.fsdecode(raw), _shown(raw))]
+
+
+def _shown(raw: bytes) -> str:
+    return escape_controls(procfs.escape(os.fsdecode(raw)))
 
 
 def _limiter() -> Limiter:
@@ -144,9 +164,10 @@ def list_(*, as_json: bool) -> None:
 
 def _comm(limit: Limit) -> str:
     try:
-        return Path(f"/proc/{limit.pid}/comm").read_text(errors="replace").rstrip("\n")
+        raw = (_PROC / f"{limit.pid}/comm").read_bytes()
     except OSError:
         return ""
+    return procfs.escape(os.fsdecode(raw.removesuffix(b"\n")))
 
 
 @command.command(context_settings={"ignore_unknown_options": True})

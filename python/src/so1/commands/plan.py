@@ -2,6 +2,7 @@
 """`so1 plan`."""
 
 import json
+import time
 from pathlib import Path
 
 import click
@@ -10,19 +11,21 @@ import msgspec
 from so1.commands import measure, settings, tables
 from so1.config import Config
 from so1.docker_engine import Engine, EngineError, UnreachableError
-from so1.governor.act import objection
-from so1.governor.policy import Plan, Verdict, plan
+from so1.escape_controls import escape_controls
+from so1.governor import checks
+from so1.governor.policy import Plan, Verdict, age, plan
 
 
 def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
     """Plan as the daemon does; gives the plan, and what stands against a removal, by container."""
     engine = Engine(settled.docker)
-    sample = measure.take(settled, over, engine.completed(engine.running()))
-    planned = plan(sample.containers, settled.governor, sample.timestamp)
+    sample = measure.take(settled, over, engine.running())
+    look = checks.look_again(sample.containers, engine)
+    planned = plan(look.usages, settled.governor, sample.snapshot.taken_ns, held=look.held)
     against = {}
     for verdict in planned.removals:
         try:
-            why = objection(engine.inspect(verdict.container.id), verdict, planned)
+            why = checks.objection(engine.inspect(verdict.container.id), verdict)
         except UnreachableError:
             raise
         except EngineError as error:
@@ -35,18 +38,21 @@ def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
 
 def _row(verdict: Verdict, planned: Plan, against: dict[str, str]) -> dict[str, object]:
     container = verdict.container
+    seconds = age(container, planned.taken_ns)
     return {
         "container_id": container.id,
         "name": container.name,
         "image": container.image,
         "class": verdict.class_,
+        "memory": verdict.usage.memory,
         "ram": verdict.usage.ram,
         "cpu": round(verdict.usage.cpu, 1),
-        "age_seconds": round(max(0.0, planned.now - container.started_at)),
+        "age_seconds": None if seconds is None else round(seconds),
         "rule": verdict.rule,
         "keep": verdict.keep,
         "reason": verdict.reason,
         "refused": against.get(container.id),
+        "labels": container.odd_labels,
     }
 
 
@@ -57,18 +63,22 @@ def _row(verdict: Verdict, planned: Plan, against: dict[str, str]) -> dict[str, 
 def command(path: Path, over: float, *, as_json: bool) -> None:
     """Show what the governor would do now and why; nothing is changed.
 
-    Every running container with its class, its RAM and CPU, and the rule that applies:
+    Every running container with its class, its memory and CPU, and the rule that applies:
 
     \b
-    not-managed    without the label so1.managed=true; never touched
+    not-managed    without a label so1.managed=true of its own; never touched
+    unmeasured     what the kernel charges it is not known; kept, and takes no place
+    restarting     the engine had to restart it, lately; kept, and takes no place
+    may-not-go     a volume would go with it; kept
     within-limits  among those of its class that are kept
     grace-period   too young to be weighed
     excess-low     more low ones than governor.keep_low; the worst go
     excess-high    more high ones than governor.keep_high; the worst go
     emergency      more managed ones than governor.maximum; young ones go too
 
-    RAM is in KiB in JSON, CPU in percent of one CPU. The daemon measures CPU over its whole
-    interval, so where RAM ties it may choose another.
+    Memory is what the kernel charges a container, without the file cache it gives back first; in
+    JSON it is in KiB, and ram is the sum of its processes' RSS. CPU is in percent of one CPU. The
+    daemon measures CPU over its whole interval, so where memory ties it may choose another.
 
     Exit codes: 0 shown, 1 Docker does not answer or there is no snapshot, 2 wrong usage.
     """  # noqa: D301 - click's \b is a backspace
@@ -81,7 +91,7 @@ def command(path: Path, over: float, *, as_json: bool) -> None:
     policy = settled.governor
     if as_json:
         body = {
-            "now": planned.now,
+            "now": time.time(),
             "emergency": planned.emergency,
             "policy": msgspec.to_builtins(policy),
             "containers": rows,
@@ -99,18 +109,25 @@ def command(path: Path, over: float, *, as_json: bool) -> None:
     acts = "remove" if policy.mode == "enforce" else "would remove"
     tables.show(
         "",
-        ["ACTION", "NAME", "IMAGE", "CLASS", "RAM MiB", "CPU %", "AGE s", "RULE", "REASON"],
+        ["ACTION", "NAME", "IMAGE", "CLASS", "MEMORY MiB", "CPU %", "AGE s", "RULE", "REASON"],
         (
             (
                 "keep" if row["keep"] else "refuse" if row["refused"] else acts,
                 *(row["name"], row["image"], row["class"]),
-                *(int(str(row["ram"])) / 1024, row["cpu"], row["age_seconds"]),
+                *(_mib(verdict.usage.memory), row["cpu"], row["age_seconds"]),
                 *(row["rule"], row["refused"] or row["reason"]),
             )
-            for row in rows
+            for row, verdict in zip(rows, planned.verdicts, strict=True)
         ),
     )
+    for verdict in planned.verdicts:
+        for why in verdict.container.odd_labels:
+            click.echo(escape_controls(f"{verdict.container.name}: {why}"))
     click.echo(f"{going} to remove" if going else "nothing to remove")
+
+
+def _mib(kib: int | None) -> float | None:
+    return None if kib is None else kib / 1024
 
 
 def _count(verdicts: list[Verdict], class_: str) -> int:

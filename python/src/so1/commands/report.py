@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def _print(summary: "Summary") -> None:
     from so1.report import rows  # noqa: PLC0415 - after the check that the extra is installed
 
-    for name, frame in {**summary.sections, "events": summary.events}.items():
+    for name, frame in {**summary.tables(), "events": summary.events}.items():
         tables.show(f"\n{name}", [str(column) for column in frame.columns], rows(frame))
-    click.echo("\nRAM in KiB, CPU in percent of one CPU (the host's: of all).")
+    click.echo("\nCPU is in percent of one CPU (the host's: of all).")
 
 
 @click.command()
@@ -34,6 +34,7 @@ def _print(summary: "Summary") -> None:
     show_default=True,
     help="A table for the terminal, one CSV table, or a web page with plots in one file.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
@@ -41,10 +42,11 @@ def _print(summary: "Summary") -> None:
     help="The file to write CSV or the page to; standard output by default.",
 )
 @click.pass_obj
-def command(path: Path, since: int, layout: str, output: Path) -> None:
+def command(path: Path, since: int, layout: str, output: Path, *, as_json: bool) -> None:
     """Summarise a period: the host, its containers, the largest processes, what was done.
 
-    Needs the extra 'report' of the package.
+    Needs the extra 'report' of the package. RAM is in KiB in CSV and JSON, CPU in percent of one
+    CPU, and in percent of all for the host.
 
     Exit codes: 0 written, 1 there is nothing to report or it cannot be read or written, 2 wrong
     usage.
@@ -56,22 +58,26 @@ def command(path: Path, since: int, layout: str, output: Path) -> None:
         raise click.ClickException(
             f"so1 report needs {error.name}; install it with: pip install 'so1[report]'"
         ) from error
-    start = round((time.time() - since) * 1000)
+    now = time.time()
+    start, end = round(max(0, now - since) * 1000), round(now * 1000)
     try:
         with contextlib.closing(open_reader(Path(settled.store.path))) as connection:
-            summary = Summary(connection, start)
+            summary = Summary(connection, start, end)
     except DatabaseError as error:
         raise click.ClickException(str(error)) from error
     except sqlite3.Error as error:
         raise click.ClickException(f"{settled.store.path} cannot be read: {error}") from error
     if summary.empty:
         raise click.ClickException("there is no tick in this period; try a longer --since")
-    if layout == "table":
+    if as_json:
+        text = summary.json() + "\n"
+    elif layout == "table":
         if str(output) != "-":
-            raise click.UsageError("--output goes with --format csv or html")
+            raise click.UsageError("--output goes with --json, or --format csv or html")
         _print(summary)
         return
-    text = summary.csv() if layout == "csv" else summary.page()
+    else:
+        text = summary.csv() if layout == "csv" else summary.page()
     if str(output) == "-":
         click.echo(text, nl=False)
         return

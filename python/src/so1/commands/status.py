@@ -12,8 +12,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from so1.clock import moment
 from so1.commands import settings, tables
 from so1.config import Config
+from so1.escape_controls import escape_controls
 from so1.sources import SourceError, kernel, limits
 from so1.store import lock
 from so1.store.database import DatabaseError, open_reader
@@ -22,6 +24,8 @@ _PROC = Path("/proc")
 _DEGRADED = 3
 _LATE = 3
 """A last tick older than so many intervals is a fault."""
+_AHEAD = 2
+"""Seconds; a tick that is dated so much later than now was written by a clock that was wrong."""
 _EVENTS = 5
 
 
@@ -63,7 +67,7 @@ def _history(settled: Config, problems: list[str]) -> dict[str, object]:
 def _last(
     connection: sqlite3.Connection, settled: Config, store: Path, problems: list[str]
 ) -> dict[str, object]:
-    sizes = (store, store.with_name(store.name + "-wal"))
+    sizes = (store, Path(f"{store.resolve()}-wal"))
     found: dict[str, object] = {
         "database": {
             "path": str(store),
@@ -83,7 +87,14 @@ def _last(
     if row is None:
         problems.append("there is no tick in the database yet")
         return found
-    age = time.time() - row["timestamp"] / 1000
+    now = time.time()
+    age = now - row["timestamp"] / 1000
+    found["clock"] = _clock(connection, now)
+    if age < -_AHEAD:
+        problems.append(
+            f"the last tick is dated {moment(row['timestamp'] / 1000)}, which is to come:"
+            " the clock was wrong then, or is now"
+        )
     if age > _LATE * settled.interval:
         problems.append(
             f"the last tick is {age:.0f} s old, one is due every {settled.interval:g} s"
@@ -101,6 +112,16 @@ def _last(
     }
     found["containers"] = {"low": 0, "high": 0, "unmanaged": 0} | dict(map(tuple, classes))
     return found
+
+
+def _clock(connection: sqlite3.Connection, now: float) -> dict[str, object]:
+    """When the clock was last set, and what it made wrong."""
+    query = "SELECT detail FROM events WHERE kind = 'clock' ORDER BY id DESC LIMIT 1"
+    last = connection.execute(query).fetchone()
+    (ahead,) = connection.execute(
+        "SELECT count(*) FROM metrics WHERE timestamp > ?", (round((now + _AHEAD) * 1000),)
+    ).fetchone()
+    return {"last_set": last and last["detail"], "ticks_ahead": ahead}
 
 
 def _show(report: dict[str, object], settled: Config) -> None:
@@ -122,6 +143,14 @@ def _show(report: dict[str, object], settled: Config) -> None:
             f"{database['path']}, {database['bytes'] / 2**20:.1f} MiB"
             f" of {settled.store.max_mib}, {database['ticks']} ticks"
         )
+    if isinstance(clock := report.get("clock"), dict):
+        said = [clock["last_set"]] if clock["last_set"] else []
+        if clock["ticks_ahead"]:
+            said.append(
+                f"It was wrong: dated later than now are {clock['ticks_ahead']} of the ticks."
+            )
+        if said:
+            lines["clock"] = escape_controls(" ".join(said))
     if isinstance(containers := report.get("containers"), dict):
         lines["containers"] = (
             f"{containers['low']} low (keeps {policy.keep_low}),"

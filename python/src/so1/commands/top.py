@@ -48,7 +48,7 @@ class _View:
 
     def refresh(self) -> None:
         try:
-            listed = self._engine.completed(self._engine.running())
+            listed = self._engine.running()
             word, self._trouble = Word(tuple(listed), time.monotonic()), ""
         except EngineError as error:
             word, self._trouble = Word(), f"containers have no names: {error}"

@@ -8,9 +8,10 @@ from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
 
 from so1.config import Metrics
+from so1.exposition.error import ServerError
 from so1.exposition.families import Families
 from so1.exposition.own import Own
-from so1.exposition.server import Page, Server
+from so1.exposition.server import Page, Server, check
 from so1.sample import Sample
 
 
@@ -42,10 +43,28 @@ class Publisher:
         self._server: Server | None = None
 
     def configure(self, settings: Metrics) -> None:
-        """Serve as `settings` say, and read certificates again; raises ServerError."""
-        self.close()
-        if settings.enabled:
-            self._server = Server(settings, lambda: self._page)
+        """Serve as `settings` say, and read certificates again.
+
+        Raises ServerError where that cannot be; what was served before goes on then.
+        """
+        before = self._server
+        if not settings.enabled:
+            self.close()
+        elif before is None:
+            self._server = self._serve(settings)
+        elif (settings.address, settings.port) == (before.settings.address, before.settings.port):
+            before.take(settings)
+        else:
+            check(settings)
+            self.close()  # of two addresses with one port, one may include the other
+            try:
+                self._server = self._serve(settings)
+            except ServerError:
+                self._server = self._serve(before.settings)
+                raise
+
+    def _serve(self, settings: Metrics) -> Server:
+        return Server(settings, lambda: self._page)
 
     def publish(self, sample: Sample, own: Own) -> None:
         """Make this sample what is served."""

@@ -1,44 +1,78 @@
 # SPDX-License-Identifier: MIT
 """Removing every managed container, whatever the policy says; never a volume, never another."""
 
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 import msgspec
 
-from so1.docker_engine import Engine, EngineError, NotFoundError
-from so1.governor.act import command_line, untouchable
+from so1.docker_engine import Engine
+from so1.governor import checks, removal
 from so1.model import Container
+from so1.store.removal import Removal
 
 _AT_ONCE = 4
+_WHY = "so1 cleanup removes every managed container"
 
 
-class Cleaned(msgspec.Struct, frozen=True):
-    """What came of one container; `detail` is what there is to say about it, '' for nothing."""
+class Left(msgspec.Struct, frozen=True):
+    """What a clean-up did not remove: those it could not, and those it did not come to."""
 
-    container: Container
-    outcome: Literal["removed", "kept", "failed"]
-    detail: str
-    recreate: str | None = None
+    failed: int
+    not_begun: int
 
 
-def remove(engine: Engine, containers: Sequence[Container], patience: int) -> Iterator[Cleaned]:
-    """Stop and remove containers, several at a time; none that fails stops the others."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield from pool.map(lambda container: _remove(engine, container, patience), containers)
+def remove(
+    engine: Engine,
+    containers: Sequence[Container],
+    patience: int,
+    *,
+    write: removal.Write,
+    tell: Callable[[Removal], None],
+    interrupted: threading.Event,
+    clock: Callable[[], float] = time.time,
+) -> Left:
+    """Stop and remove containers, several at a time; none that fails stops the others.
 
+    `write` gets each step before it is taken, and how it ended; `tell` gets how each ended. Both
+    are called in several threads, one at a time. Once `interrupted` is set no further removal is
+    begun; those under way are waited for.
+    """
+    telling = threading.Lock()
 
-def _remove(engine: Engine, container: Container, patience: int) -> Cleaned:
-    try:
-        now = engine.inspect(container.id)
-        if why := untouchable(now, container):
-            return Cleaned(container, "kept", why)
-        command, note = command_line(now, engine)
-        engine.stop(container.id, patience)
-        engine.remove(container.id)
-    except NotFoundError:
-        return Cleaned(container, "removed", "it went by itself")
-    except EngineError as error:
-        return Cleaned(container, "failed", str(error))
-    return Cleaned(container, "removed", note, command)
+    def note(row: Removal) -> None:
+        with telling:
+            write(row)
+
+    def one(container: Container) -> bool | None:
+        if interrupted.is_set():
+            return None
+        row = Removal(
+            container_id=container.id,
+            container_name=container.name,
+            image=container.image,
+            class_=container.class_,
+            rule="cleanup",
+            reason=_WHY,
+            step="planned",
+            timestamp=round(clock() * 1000),
+            by="cleanup",
+        )
+        came = removal.attempt(
+            row,
+            engine,
+            patience,
+            objection=lambda now: checks.untouchable(now, container),
+            write=note,
+            clock=clock,
+        )
+        with telling:
+            write(came)
+            tell(came)
+        return came.step == "removed" or came.reason == removal.GONE
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="cleanup") as pool:
+        came = list(pool.map(one, containers))
+    return Left(failed=came.count(False), not_begun=came.count(None))

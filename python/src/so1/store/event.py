@@ -7,8 +7,11 @@ import msgspec
 
 Kind = Literal[
     "remove",
+    "governor",
     "docker",
     "database",
+    "reader",
+    "clock",
     "source",
     "config",
     "daemon",

@@ -15,7 +15,8 @@ class LockedError(Exception):
 
 
 def _beside(database: Path) -> Path:
-    return database.with_name(database.name + ".lock")
+    # Beside the file itself: who comes through a link must meet the same lock.
+    return Path(f"{os.path.realpath(database)}.lock")
 
 
 def hold(database: Path) -> int:

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The door for stock kernels: ioctls on /dev/so2_memlimit. */
+/*
+ * The door for stock kernels: ioctls on /proc/so2_memlimit. A file under /proc
+ * and no device, because unloading takes it from whoever has it open: an open
+ * device would hold the module, and everybody may open this.
+ */
 #include <linux/capability.h>
+#include <linux/compat.h>
 #include <linux/fs.h>
-#include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/pid_namespace.h>
+#include <linux/proc_fs.h>
 #include <linux/uaccess.h>
 
 #include "so2_core.h"
@@ -59,19 +65,29 @@ static long so2_ioctl(struct file *file, unsigned int command, unsigned long arg
 	return -ENOTTY;
 }
 
-static const struct file_operations so2_device_ops = {
-	.owner = THIS_MODULE,
-	.unlocked_ioctl = so2_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+#ifdef CONFIG_COMPAT
+static long so2_compat_ioctl(struct file *file, unsigned int command, unsigned long arg)
+{
+	return so2_ioctl(file, command, (unsigned long)compat_ptr(arg));
+}
+#endif
+
+/* Every mount of procfs has the file; the door is in the host's alone. */
+static int so2_open(struct inode *inode, struct file *file)
+{
+	return proc_pid_ns(inode->i_sb) == &init_pid_ns ? 0 : -EACCES;
+}
+
+static const struct proc_ops so2_door_ops = {
+	.proc_open = so2_open,
+	.proc_lseek = noop_llseek,
+	.proc_ioctl = so2_ioctl,
+#ifdef CONFIG_COMPAT
+	.proc_compat_ioctl = so2_compat_ioctl,
+#endif
 };
 
-/* Everybody may open it: reading the list needs no privilege. */
-static struct miscdevice so2_device = {
-	.minor = MISC_DYNAMIC_MINOR,
-	.name = "so2_memlimit",
-	.fops = &so2_device_ops,
-	.mode = 0666,
-};
+static struct proc_dir_entry *so2_door;
 
 static int __init so2_init(void)
 {
@@ -82,9 +98,12 @@ static int __init so2_init(void)
 	ret = so2_proc_init();
 	if (ret)
 		goto err_core;
-	ret = misc_register(&so2_device);
-	if (ret)
+	/* Everybody may open it: reading the list needs no privilege. */
+	so2_door = proc_create(SO2_DOOR_NAME, 0666, NULL, &so2_door_ops);
+	if (!so2_door) {
+		ret = -ENOMEM;
 		goto err_proc;
+	}
 	return 0;
 
 err_proc:
@@ -96,7 +115,8 @@ err_core:
 
 static void __exit so2_exit(void)
 {
-	misc_deregister(&so2_device);
+	/* Waits for calls that are under way; no other comes in. */
+	proc_remove(so2_door);
 	so2_proc_exit();
 	so2_core_exit();
 }

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Removing one container: look again, write it down, stop, remove; and finishing what was begun.
+
+Each step is written to a journal before it is taken. So whenever a process ends on the way, by a
+kill or a power cut, the next one knows what was begun, and how to bring the container back.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from so1.docker_engine import Engine, EngineError, Inspected, NotFoundError
+from so1.governor import recreate
+from so1.store.removal import Removal, Step
+from so1.store.removals import JournalError
+
+_log = logging.getLogger(__name__)
+GONE = "it is gone already"
+"""Why one is refused that somebody else has removed."""
+_FILES = 3
+"""Files of a container's own layer that a note names."""
+
+
+class Write(Protocol):
+    """Writes a step down; raises JournalError where that cannot be done."""
+
+    def __call__(self, removal: Removal, /) -> None:
+        """Write it down for good."""
+
+
+Objection = Callable[[Inspected], str | None]
+Clock = Callable[[], float]
+
+
+def attempt(
+    removal: Removal,
+    engine: Engine,
+    patience: int,
+    *,
+    objection: Objection,
+    write: Write,
+    clock: Clock,
+) -> Removal:
+    """Remove a container, unless `objection` finds a reason against it as it is now.
+
+    It has its own stop timeout to stop, or `patience` seconds where it has none. Gives the removal
+    as it ended; its step is still 'stopping', with a failure, where the engine was asked to stop
+    the container and did not say that it did: it may stop later. Such a one is tried again.
+    """
+    now, looked = _look(removal, engine, objection, clock)
+    if now is None:
+        return looked
+    begun = _at(looked, "stopping", clock, started_at=now.started_at, failure=None)
+    try:
+        write(begun)
+    except JournalError as error:
+        why = f"it cannot be written down before it is done ({error})"
+        return _did_not(removal, why, clock)
+    try:
+        engine.stop(begun.container_id, patience if now.stop_timeout is None else now.stop_timeout)
+        engine.remove(begun.container_id)
+    except NotFoundError:
+        # Started with --rm, it is gone as soon as it has stopped.
+        if not now.auto_remove:
+            return _at(begun, "refused", clock, reason=GONE)
+    except EngineError as error:
+        # Slow to stop is not the same as still running: the next tick looks.
+        return _did_not(begun, str(error), clock)
+    return _at(begun, "removed", clock)
+
+
+def rehearse(removal: Removal, engine: Engine, *, objection: Objection, clock: Clock) -> Removal:
+    """Do all of an attempt that changes nothing; gives what stands against it, or the command."""
+    return _look(removal, engine, objection, clock)[1]
+
+
+def _look(
+    removal: Removal, engine: Engine, objection: Objection, clock: Clock
+) -> tuple[Inspected | None, Removal]:
+    """Look at a container right before it goes; gives no inspection where it is not to go now."""
+    begun = removal.step == "stopping"
+    try:
+        now = engine.inspect(removal.container_id)
+    except NotFoundError:
+        if begun:
+            return None, _at(removal, "removed", clock)
+        return None, _at(removal, "refused", clock, reason=GONE)
+    except EngineError as error:
+        return None, _did_not(removal, str(error), clock)
+    if begun and not now.running and now.started_at == removal.started_at:
+        # It stops just now; the next tick finishes it.
+        return None, removal
+    if why := objection(now):
+        return None, _at(removal, "refused", clock, reason=why)
+    command, note = command_line(now, engine)
+    reason = f"{removal.reason}; {note}" if note else removal.reason
+    return now, _at(removal, removal.step, clock, recreate=command, reason=reason)
+
+
+def _at(removal: Removal, step: Step, clock: Clock, **changes: str | float | None) -> Removal:
+    return replace(removal, step=step, timestamp=round(clock() * 1000), **changes)
+
+
+def _did_not(removal: Removal, why: str, clock: Clock) -> Removal:
+    """Note what went wrong: what was begun has not ended with that."""
+    if removal.step == "stopping":
+        return _at(removal, "stopping", clock, failure=why)
+    return _at(removal, "failed", clock, reason=why)
+
+
+def finish(removal: Removal, engine: Engine, clock: Clock) -> Removal:
+    """Remove what has stopped after it was asked to; gives the removal as it is now.
+
+    It stays as it is while the container still runs. One that was started again since is none of
+    ours. Raises EngineError where the engine does not do it now.
+    """
+    try:
+        now = engine.inspect(removal.container_id)
+    except NotFoundError:
+        return _at(removal, "removed", clock)
+    if now.id != removal.container_id or now.started_at != removal.started_at:
+        why = "it was started again after it was asked to stop"
+        return _at(removal, "refused", clock, reason=why)
+    if now.running:
+        return removal
+    if not now.container.managed:
+        return _at(removal, "refused", clock, reason="it is not managed")
+    engine.remove(removal.container_id)
+    return _at(removal, "removed", clock)
+
+
+def command_line(now: Inspected, engine: Engine) -> tuple[str | None, str]:
+    """Give the command line that would bring it back, and what there is to say about it."""
+    notes = [f"its volumes are kept: {', '.join(now.volumes)}"] if now.volumes else []
+    try:
+        image = engine.inspect_image(now.image_id)
+        named = engine.inspect_image(now.image)
+        made = recreate.command(now.raw, image, named)
+    except EngineError as error:
+        _log.warning("%s", error)
+        return None, "; ".join(notes)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        # An engine may describe a container in ways that we do not know; it goes all the same.
+        _log.exception("no command line for %s", now.id)
+        return None, "; ".join(notes)
+    return made.command, "; ".join([*notes, *made.notes, *_own_files(now, engine)])
+
+
+def _own_files(now: Inspected, engine: Engine) -> list[str]:
+    """Say what goes with the container's own layer: what it wrote, and what was copied into it."""
+    try:
+        paths = recreate.own_files(now.raw, engine.changes(now.id))
+    except EngineError as error:
+        _log.info("%s", error)
+        return ["what was written into its own layer is not kept"]
+    if not paths:
+        return []
+    more = f" and {len(paths) - _FILES} more" if len(paths) > _FILES else ""
+    return [f"files of its own layer are not kept: {', '.join(paths[:_FILES])}{more}"]
