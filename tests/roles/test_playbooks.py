@@ -59,7 +59,8 @@ def test_a_canary_goes_through_all_parts_before_the_others(tmp_path: Path) -> No
         {"fail": {"msg": "no"}, "when": "inventory_hostname == broken"},
     ]
     (tmp_path / "play.yml").write_text(json.dumps([play]))
-    hosts = {"monitored": {"hosts": {name: {} for name in "abcd"}}}
+    names: dict[str, dict[str, str]] = {name: {} for name in "abcd"}
+    hosts = {"monitored": {"hosts": names}}
     (tmp_path / "hosts.json").write_text(json.dumps(hosts))
     reached = {}
     for broken in ("a", "b", "none"):
