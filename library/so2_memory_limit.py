@@ -92,7 +92,7 @@ from ansible.module_utils.common.text.formatters import (  # type: ignore[import
 )
 
 # The protocol is that of kernel/memlimit/so2_memlimit_uapi.h.
-DEVICE = Path("/dev/so2_memlimit")
+DEVICE = Path("/proc/so2_memlimit")
 LIST = Path("/proc/so2_memory_limits")
 LISTED = 101
 NOT_LISTED = 102

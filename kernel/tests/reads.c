@@ -17,7 +17,7 @@
 #define CHURNERS 2
 #define CHURN	 1000
 #define ROUNDS	 10
-#define TRIES	 6
+#define TRIES	 20
 #define FILES	 1000
 #define OFTEN	 32 /* reads of the guest's own processes that cost about one with MANY more */
 

@@ -29,6 +29,13 @@ def without_blocks(text: str) -> str:
     return _FENCE.sub("", text)
 
 
+def section(text: str, title: str) -> str:
+    """What stands under a heading, to the next one; fenced blocks left out."""
+    _, heading, after = without_blocks(text).partition(f"\n{title}\n")
+    assert heading, f"no {title}"
+    return re.split("^#", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
 def commands(text: str) -> list[str]:
     """The lines of its fenced blocks, without comments and indentation."""
     lines = (line for block in blocks(text) for line in block.splitlines())

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from scripts import suites
-from tests.docs.pages import ROOT, code, rows
+from tests.docs.pages import ROOT, code, rows, section
 
 PAGE = (ROOT / "docs/architecture.md").read_text()
-MAP = PAGE.partition("\n## The folders\n")[2].partition("\n## ")[0]
+MAP = section(PAGE, "## The folders")
 NAMED = {row[0].strip("`") for row in rows(MAP) if row[0].startswith("`")}
 TOP = {name.partition("/")[0] + "/" for name in suites.tracked() if "/" in name}
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from so1.cli import main
-from tests.docs.pages import ROOT, code, rows
+from tests.docs.pages import ROOT, code, rows, section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = (ROOT / "python/README.md").read_text()
-SECTION = PAGE.partition("\n## Commands\n")[2].partition("\n## ")[0]
+SECTION = section(PAGE, "## Commands")
 
 
 def walk(command: click.Command, name: str) -> Iterator[tuple[str, set[str]]]:

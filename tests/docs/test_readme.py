@@ -41,6 +41,11 @@ def test_both_name_the_same_files_variables_and_defaults() -> None:
     assert [row[:2] for row in rows(SPANISH)[1:] if row[0].startswith("`")] == table
 
 
+def test_the_readme_points_to_every_role() -> None:
+    roles = {str(path.relative_to(ROOT)) for path in ROOT.glob("roles/*/README.md")}
+    assert {link for link in links(ENGLISH) if link.startswith("roles/")} == roles
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     missing = [link for link in links(page.read_text()) if not (page.parent / link).exists()]

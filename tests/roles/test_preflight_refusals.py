@@ -98,8 +98,8 @@ def told(folder: Path, tree: Tree, said: dict[Any, Any] | None = None, **wanted:
     def answer(command: tuple[str, ...]) -> tuple[int, str]:
         if command[0] == "dpkg-query":
             return 0, "".join(f"installed {name}\n" for name in command[4:])
-        known: dict[tuple[str, ...], tuple[int, str]] = {**COMMANDS, **(said or {})}
-        return known[command]
+        answers: dict[Any, tuple[int, str]] = {**COMMANDS, **(said or {})}
+        return answers[command]
 
     host = refusals.Host(folder, answer)
     host.kernel = KERNEL

@@ -2,6 +2,7 @@
 """What the roles make of an inventory: the daemon's configuration, the targets, Prometheus' own."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -184,3 +185,60 @@ def test_the_daemon_reads_what_its_role_writes(play: Play, tmp_path: Path) -> No
     assert "PrivateNetwork=true" not in units["on"]
     assert {"IPAddressDeny=any", "IPAddressAllow=localhost"} < units["on"]
     assert "IPAddressAllow=localhost any" in units["open"]
+
+
+def test_the_units_exposure_is_what_the_readme_says(play: Play, tmp_path: Path) -> None:
+    folder = REPOSITORY / "roles/so1_daemon"
+    written = [
+        {
+            "template": {
+                "src": str(folder / "templates/so1.service.j2"),
+                "dest": str(tmp_path / f"{name}.service"),
+            },
+            "vars": {"so1_daemon_metrics_enabled": name == "metrics"},
+        }
+        for name in ("plain", "metrics")
+    ]
+    files = [str(folder / f"{part}/main.yml") for part in ("defaults", "vars")]
+    done = play(written, {}, files=files)
+    assert done.returncode == 0, done.stdout
+    found = []
+    for name in ("plain", "metrics"):
+        said = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", tmp_path / f"{name}.service"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        found.append(said.split("exposure level for ")[1].split()[1])
+    readme = " ".join((folder / "README.md").read_text().split())
+    assert f"gives {found[0]} on Debian 12, and {found[1]} with metrics" in readme
+
+
+def test_hashes_of_passwords_are_in_no_diff(play: Play, tmp_path: Path) -> None:
+    """With the very task that writes them."""
+    folder = REPOSITORY / "roles/so1_daemon"
+    (task,) = [
+        task
+        for task in yaml.safe_load((folder / "tasks/service.yml").read_text())
+        if task["name"] == "The configuration is there"
+    ]
+    arguments = task.pop("ansible.builtin.template")
+    arguments = {
+        "src": str(folder / "templates" / arguments["src"]),
+        "dest": str(tmp_path / "config.toml"),
+    }
+    task.pop("notify")
+    files = [str(folder / f"{part}/main.yml") for part in ("defaults", "vars")]
+    for users in ({}, {"prometheus": HASH}):
+        done = play(
+            [{**task, "template": arguments}],
+            {},
+            files=files,
+            options=("--diff",),
+            so1_daemon_metrics_users=users,
+        )
+        assert done.returncode == 0, done.stdout
+        assert ("interval = 20" in done.stdout) == (not users)
+        assert HASH not in done.stdout
+    assert HASH in (tmp_path / "config.toml").read_text()

@@ -12,7 +12,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 LIFETIME_S = 1_200
 START_S = 60
-PLAY_S = 300
+PLAY_S = 600
 SETUP = """
 set -e
 mount -t tmpfs tmpfs "$1"

@@ -42,7 +42,7 @@ def play(
         env={**(environment or os.environ), "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -7,12 +7,11 @@ module=/modules/so2_memlimit.ko
 for program in errors privileges enforcement identity listing; do
     "/tests/$program"
 done
-# The clients know the door by another name until they are of this release.
-ln -s /proc/so2_memlimit /dev/so2_memlimit 2> /dev/null || true
 python3 /tests/clients.py
 /tests/many "${SO1_MANY:-10000}"
 /tests/fuzz "${SO1_SECONDS:-8}"
 if [ -e $module ]; then
+    python3 /tests/upgrade.py
     rmmod so2_memlimit
     /tests/unloading
 fi

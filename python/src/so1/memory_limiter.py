@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 LISTED, NOT_LISTED = 101, 102
-DEVICE = Path("/dev/so2_memlimit")
+DEVICE = Path("/proc/so2_memlimit")
 LIST = Path("/proc/so2_memory_limits")
 LIMIT_MAX = (1 << 64) - 1
 """The largest limit, in bytes; 0 is none."""

@@ -47,6 +47,41 @@ go_back() {
     done
 }
 
+# A limiter that goes lifts every limit. So they are noted (save FILE) and set again (restore FILE), each for the
+# process that had it: with the time when it started, a pid names one for good. What fails is told.
+limits() {
+    python3 - "$@" <<'PYTHON'
+import fcntl, json, os, struct, sys
+
+ADD = 0x4010B900
+
+def start(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return None
+
+action, note = sys.argv[1:]
+if action == "save":
+    with open("/proc/so2_memory_limits", encoding="utf-8") as listing, open(note, "w") as kept:
+        json.dump([(one["pid"], start(one["pid"]), one["limit"]) for one in json.load(listing)], kept)
+    sys.exit()
+with open(note) as kept:
+    limited = json.load(kept)
+# Of a build from before, where the new one could not be loaded, the door is a device.
+names = ("/proc/so2_memlimit", "/dev/so2_memlimit")
+door = os.open(next(name for name in names if os.path.exists(name)), os.O_RDWR)
+for pid, began, limit in limited:
+    if began is None or start(pid) != began:
+        continue  # it has exited
+    try:
+        fcntl.ioctl(door, ADD, struct.pack("iIQ", pid, 0, limit))
+    except OSError as error:
+        print(f"not limited again: process {pid}, {limit} bytes: {error.strerror}")
+PYTHON
+}
+
 for entry in "$@"; do
     package=${entry%%=*}
     for module in $(echo "${entry#*=}" | tr ',' ' '); do
@@ -58,9 +93,20 @@ for entry in "$@"; do
         echo "changed: $module"
         [ -z "$check" ] || continue
         is_current "$module" write && continue
+        note=
+        if [ "$module" = so2_memlimit ] && [ -d /sys/module/so2_memlimit ]; then
+            note=$(mktemp)
+            limits save "$note"
+        fi
         [ ! -d "/sys/module/$module" ] || rmmod "$module"
-        modprobe "$module" || {
-            go_back "$package" "$module"
+        failed=
+        modprobe "$module" || { failed=1; go_back "$package" "$module"; }
+        if [ -n "$note" ]; then
+            limits restore "$note" ||
+                echo "limited no more (pid, start, bytes): $(cat "$note")" >&2
+            rm "$note"
+        fi
+        [ -z "$failed" ] || {
             echo "the new $module cannot be loaded; the one before was, if there was one (dmesg says why)" >&2
             exit 1
         }
