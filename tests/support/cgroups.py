@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 MIB = 1 << 20
+ROOT = Path("/sys/fs/cgroup")
 
 
 def write(directory: Path, *, memory: int = 64 * MIB, cache: int = 0, **files: str) -> None:
@@ -46,11 +47,17 @@ class Mirror:
     """Writes what cgroup version 1 says of an engine's containers as version 2 would say it."""
 
     def __init__(self, root: Path) -> None:
-        """Begin without a container; `root` is what so1 takes for cgroup version 2."""
-        self.root = root
+        """Begin without a container; `root` is what so1 takes for cgroup version 2.
+
+        On a machine that has version 2, that is the machine's own.
+        """
+        self._needed = not (ROOT / "cgroup.controllers").exists()
+        self.root = root if self._needed else ROOT
 
     def update(self) -> None:
         """Copy the figures of all containers of this machine."""
+        if not self._needed:
+            return
         memory, plain = Path("/sys/fs/cgroup/memory/docker"), Path("/sys/fs/cgroup/unified/docker")
         here = self.root / "docker"
         here.mkdir(parents=True, exist_ok=True)
