@@ -36,7 +36,7 @@ print("ready", flush=True)
 for _ in range(int(sys.argv[2])):
     now = time.time_ns() // 1_000_000
     database.write_tick(tick(now, 200))
-    database.prune(now - 500, 1 << 40)
+    database.prune(500, 500, 1 << 40)
     time.sleep(0.005)
 database.close()
 """
