@@ -46,10 +46,10 @@ def daemon(folder: Path, host: str, cgroups: Path | None = None) -> Iterator[Pat
         f'[store]\npath = "{database}"\n'
     )
     program = Path(sys.executable).with_name("so1")
-    command = [program, "--config", config, "daemon"]
+    command = [str(program), "--config", str(config), "daemon"]
     if cgroups:
         inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _WITH_CGROUPS]
-        command = [*inside, cgroups, *command]
+        command = [*inside, str(cgroups), *command]
     running = subprocess.Popen(command)
     try:
         wait_for_ticks(database, running)
