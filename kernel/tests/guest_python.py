@@ -12,7 +12,7 @@ import sysconfig
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-PACKAGES = ("so1", "click", "msgspec", "rich", "ansible.release", "ansible.module_utils")
+PACKAGES = ("so1", "click", "msgspec", "psutil", "rich", "ansible.release", "ansible.module_utils")
 UNUSED = ("test", "tests", "idlelib", "lib2to3", "ensurepip", "tkinter", "turtledemo", "pydoc_data")
 SITES = ("site-packages", "dist-packages", "config-*", "*.opt-?.pyc")
 
