@@ -94,7 +94,7 @@ for entry in "$@"; do
         [ -z "$check" ] || continue
         is_current "$module" write && continue
         note=
-        if [ "$module" = so2_memlimit ] && [ -d /sys/module/so2_memlimit ]; then
+        if [ "$module" = so2_memlimit ] && [ -e /proc/so2_memory_limits ]; then
             note=$(mktemp)
             limits save "$note"
         fi

@@ -3,6 +3,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -22,7 +23,10 @@ class Governor(Protocol):
     def govern(
         self, usages: Sequence[ContainerUsage], taken_ns: int, tell: Callable[[Event], None]
     ) -> object:
-        """Plan and act on what was measured then, on CLOCK_BOOTTIME; tell each thing at once."""
+        """Plan and act on what was measured then, on CLOCK_BOOTTIME; tell each thing at once.
+
+        What it gives is true where anything was done.
+        """
 
     def stop(self) -> None:
         """Begin nothing further."""
@@ -41,6 +45,8 @@ class Governing:
         self._conditions = conditions
         self._changed = threading.Condition()
         self._newest: Sample | None = None
+        self._acted_ns = 0
+        """When the governor had done something last, on CLOCK_BOOTTIME."""
         self._ending = False
 
     def hand(self, sample: Sample) -> None:
@@ -62,9 +68,16 @@ class Governing:
             self.act(sample)
 
     def act(self, sample: Sample) -> None:
-        """Act on one sample; no fault in it ends the daemon."""
+        """Act on one sample, unless it is from before what was done last.
+
+        No fault in it ends the daemon.
+        """
+        taken_ns = sample.snapshot.taken_ns
+        if taken_ns < self._acted_ns:
+            return
         try:
-            self._governor.govern(list(sample.containers), sample.snapshot.taken_ns, self._tell)
+            if self._governor.govern(list(sample.containers), taken_ns, self._tell):
+                self._acted_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told, and the next may do better
             _log.exception("the governor failed")
             self._conditions.begins(

@@ -33,6 +33,8 @@ _OVER: dict[Gap, str] = {
     "cgroups": "All containers are measured.",
     "limits": "The limited processes are known again.",
 }
+_SETTLING_S: dict[Gap, float] = {"cgroups": 60.0}
+"""Seconds for which a gap is no trouble yet: a container that starts or ends is not measured."""
 
 
 class Publisher(Protocol):
@@ -84,6 +86,8 @@ class Watcher:
         self._publisher: Publisher | None = None
         self._serving = False
         self._source: str | None = None
+        self._since: dict[Gap, float] = {}
+        """When each gap of the last sample began, on CLOCK_MONOTONIC."""
         self._dropped: Counter[str] = Counter()
 
     def reconfigure(self, config: Config) -> None:
@@ -154,11 +158,13 @@ class Watcher:
             self._conditions.begins("source", f"No snapshot: {error}.")
             self._storing.flush()
             return None
+        now = time.monotonic()
         for gap, over in _OVER.items():
-            if gap in sample.gaps:
-                self._conditions.begins(gap, sample.gaps[gap])
-            else:
+            if gap not in sample.gaps:
+                self._since.pop(gap, None)
                 self._conditions.over(gap, over)
+            elif now - self._since.setdefault(gap, now) >= _SETTLING_S.get(gap, 0):
+                self._conditions.begins(gap, sample.gaps[gap])
         source = sample.snapshot.source
         if source != self._source:
             self._conditions.happened("source", "done", f"Snapshots come from {_SOURCES[source]}.")
