@@ -27,7 +27,8 @@ QUIET_S = 60
 TAIL = 100
 """Lines of a failed stage's output that are shown."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_STEP = re.compile(r"\W*(PLAY|TASK|RUNNING HANDLER) \[(.*)\]")
+_STEP = re.compile(r"\W*(PLAY|TASK|RUNNING HANDLER) \[([^\]]*)")
+"""A play or a task of Ansible's; Molecule breaks long names."""
 _COUNTED = re.compile(r"^\D{0,60}\d+ passed\b.*")
 
 

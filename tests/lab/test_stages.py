@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Run = tuple[bool, str]
 PLAYS = (
     "printf '  \\033[2m│\\033[0m PLAY [Preparing] ***\\n';"
-    "echo 'PLAY [Kernel modules] ***'; echo 'TASK [The modules are built] ***'; "
+    "echo 'PLAY [Kernel modules] ***'; echo 'TASK [The modules are built'; echo '  now] ***'; "
 )
 
 
