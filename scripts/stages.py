@@ -118,17 +118,25 @@ class Runner:
 
         Exits where it is interrupted, after it has ended what runs.
         """
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._logs.mkdir(parents=True, exist_ok=True)
         for old in self._logs.iterdir():
             old.unlink()
+        interrupts: list[int] = []
+        # Noted only: an exception could come between the start of a stage and the note of it.
+        handlers = {
+            number: signal.signal(number, lambda number, _: interrupts.append(number))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
-            while self._step():
+            while self._step() and not interrupts:
                 time.sleep(POLL_S)
-        except KeyboardInterrupt:
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        if self._running:
             for one in self._running:
                 one.stop()
-            names = ", ".join(one.stage.name for one in self._running) or "nothing"
+            names = ", ".join(one.stage.name for one in self._running)
             sys.exit(f"{self._title}: interrupted in {names}; the output is in {self._logs}")
         return self._report()
 
