@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Trees of files that stand for cgroup version 2, and for /proc where it tells the way there."""
 
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -31,7 +33,17 @@ def write(directory: Path, *, memory: int = 64 * MIB, cache: int = 0, **files: s
         **files,
     }
     for name, text in contents.items():
-        (directory / name.replace("_", ".", 1)).write_text(text)
+        _put(directory / name.replace("_", ".", 1), text)
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file in place: one that is read meanwhile is never empty, as the kernel's are not."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        os.pwrite(file, text.encode(), 0)
+        os.ftruncate(file, len(text.encode()))
+    finally:
+        os.close(file)
 
 
 def process(proc: Path, pid: int, path: str, start: int = 100) -> None:
@@ -70,4 +82,6 @@ class Mirror:
                 cpu = (plain / id_ / "cpu.stat").read_text()
             except OSError:  # it ends just now
                 continue
-            write(here / id_, memory=used, cpu_stat=cpu)
+            # Of one length each time, so that no read falls between a write and its end.
+            padded = re.sub(r"\d+", lambda found: found[0].zfill(20), cpu)
+            write(here / id_, memory_current=f"{used:020}\n", cpu_stat=padded)
