@@ -65,7 +65,8 @@ class Running:
             time.sleep(0.1)
 
     def stop(self) -> float:
-        """End it; gives how many seconds that took."""
+        """End it after enough ticks to judge; gives how many seconds its end took."""
+        self.wait(lambda: self.ticks() >= SECONDS)
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE_S) == 0
@@ -177,7 +178,6 @@ def test_removals_that_are_slow(engine: LiveEngine, running: Callable[..., Runni
         )
     so1 = running(policy="keep_low = 0\ngrace = 0\nstop_timeout = 4")
     so1.wait(lambda: len(so1.rows("SELECT 1 FROM events WHERE kind = 'remove'")) >= 5)
-    so1.wait(lambda: so1.ticks() >= SECONDS)
     # The last of them is counted by the tick after it.
     so1.wait(lambda: so1.rows("SELECT sum(deleted_count) FROM metrics") == [(5,)])
     so1.stop()
@@ -189,7 +189,6 @@ def test_removals_that_are_slow(engine: LiveEngine, running: Callable[..., Runni
 def test_a_governor_that_raises(engine: LiveEngine, running: Callable[..., Running]) -> None:
     engine.managed("low")
     so1 = running("raise")
-    so1.wait(lambda: so1.ticks() >= SECONDS)
     so1.stop()
     so1.judge()
     (told,) = so1.rows("SELECT outcome, detail FROM events WHERE kind = 'governor'")
