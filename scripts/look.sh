@@ -27,6 +27,8 @@ if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$wanted" ]; then
     mkdir -p "$cache"
     rm -rf "$venv"
     log=$cache/look.log
+    # The system's certificates, which know a company's proxy; the older name for older versions of uv.
+    export UV_SYSTEM_CERTS=true UV_NATIVE_TLS=true
     if command -v uv >/dev/null; then
         uv venv -q --python "$python" "$venv" >"$log" 2>&1 &&
             uv pip install -q --python "$venv" -c python/constraints.txt -e python >>"$log" 2>&1
