@@ -18,6 +18,7 @@ import yaml
 
 from benchmarks.dashboards import plugin
 from so1 import config
+from tests.support.plays import defaults
 
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = plugin.datasource()["jsonData"]
@@ -89,7 +90,7 @@ def test_its_path_is_where_the_role_mounts_the_daemon_s_directory() -> None:
     (mount,) = [mount for mount in mounts if mount["target"] == str(PATH.parent)]
     assert mount["source"] == "{{ so1_grafana_database_directory }}"
     assert mount["read_only"] is True
-    directory = described("so1_grafana/defaults/main.yml")["so1_grafana_database_directory"]
+    directory = defaults("so1_grafana")["so1_grafana_database_directory"]
     assert directory == described("so1_daemon/vars/main.yml")["so1_daemon_state"]
     assert Path(config.Store().path) == Path(directory, PATH.name)
 

@@ -12,17 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.host import REPOSITORY, playbook
 from tests.support.host_with_engine import GROUP_ID, Engine
+from tests.support.plays import defaults
 
 pytestmark = [
     pytest.mark.engine,
 ]
-IMAGE = yaml.safe_load((REPOSITORY / "roles/so1_grafana/defaults/main.yml").read_text())[
-    "so1_grafana_image"
-]
+IMAGE = defaults("so1_grafana")["so1_grafana_image"]
 PASSWORD = "/etc/so1/grafana-admin-password"
 CONTAINER = "grafana_so1"
 
