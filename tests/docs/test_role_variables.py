@@ -14,6 +14,7 @@ import yaml
 
 from so1.config import Config
 from tests.docs.pages import ROOT, rows
+from tests.support.plays import defaults
 
 ROLES = sorted(path.parent.name for path in ROOT.glob("roles/*/README.md"))
 
@@ -35,13 +36,6 @@ def specified(role: str) -> dict[str, dict[str, Any]]:
         for entry in specs["argument_specs"].values()
         for name, option in (entry.get("options") or {}).items()
     }
-
-
-@functools.cache
-def defaults(role: str) -> dict[str, Any]:
-    """The variables with the values that they have unless they are set."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text())
-    return found
 
 
 @functools.cache
