@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`so1 top`."""
 
+import json
 import os
 import select
 import sys
@@ -56,16 +57,49 @@ class _View:
         if blind := self._sample.gaps.get("blind"):
             self._trouble = blind
 
-    def frame(self, height: int) -> Group:
-        sample, snapshot = self._sample, self._sample.snapshot
-        by_ram = self.sort == "ram"
+    def _sorted(self) -> tuple[list[ContainerUsage], list[Process]]:
+        sample, by_ram = self._sample, self.sort == "ram"
         usages = sorted(
             sample.everyone, key=lambda u: (-(_size(u) if by_ram else u.cpu), u.container.id)
         )
         processes = sorted(
-            snapshot.processes,
+            sample.snapshot.processes,
             key=lambda p: (-(p.rss if by_ram else sample.cpu.percent(p)), p.pid),
         )
+        return usages, processes
+
+    def json(self) -> dict[str, object]:
+        """Give the whole of a frame, however long it is."""
+        sample, snapshot = self._sample, self._sample.snapshot
+        usages, processes = self._sorted()
+        inside = {p.key: u.container for u in usages for p in u.members}
+        return {
+            "timestamp": round(sample.timestamp * 1000),
+            "source": snapshot.source,
+            "total_ram": snapshot.total_ram,
+            "free_ram": snapshot.free_ram,
+            "used_ram": snapshot.used_ram,
+            "available_ram": snapshot.available_ram,
+            "cpu": round(sample.host_cpu, 1),
+            "problem": self._trouble or None,
+            "containers": [_container(usage) for usage in usages],
+            "processes": [
+                {
+                    "pid": p.pid,
+                    "name": p.name,
+                    "state": state_name(p.state),
+                    "threads": p.threads,
+                    "ram": p.rss,
+                    "cpu": round(sample.cpu.percent(p), 1),
+                    "container_id": inside[p.key].id if p.key in inside else None,
+                }
+                for p in processes
+            ],
+        }
+
+    def frame(self, height: int) -> Group:
+        snapshot = self._sample.snapshot
+        usages, processes = self._sorted()
         room = max(2, height - _FRAME)
         shown = usages[: max(1, room // 3)]
         rest = processes[: max(1, room - max(1, len(shown)))]
@@ -94,6 +128,25 @@ class _View:
                 *(f"{sample.cpu.percent(p):.1f}", p.name, inside.get(p.key, "")),
             )
         return table
+
+
+def _container(usage: ContainerUsage) -> dict[str, object]:
+    container, charged = usage.container, usage.charged
+    seen = bool(usage.processes)
+    return {
+        "container_id": container.id,
+        "name": container.name,
+        "image": container.image,
+        "class": container.class_,
+        "processes": usage.processes if seen else None,
+        "memory": usage.memory,
+        "memory_limit": charged.memory_limit if charged else None,
+        "ram": usage.ram if seen else None,
+        "cpu": round(usage.cpu, 1),
+        "restarts": container.restarts,
+        "health": container.health,
+        "looping": container.looping,
+    }
 
 
 def _size(usage: ContainerUsage) -> int:
@@ -187,8 +240,9 @@ def _watch(view: _View, console: Console, every: float) -> None:
     help="How long a frame stands; CPU is measured over it.",
 )
 @click.option("--once", is_flag=True, help="Print one frame and end; needs no terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Print one frame as JSON, with all rows.")
 @click.pass_obj
-def command(path: Path, sort: str, every: float, *, once: bool) -> None:
+def command(path: Path, sort: str, every: float, *, once: bool, as_json: bool) -> None:
     """Show the containers and processes that use the most, live; q ends it.
 
     MEMORY is what the kernel charges a container, without file cache, as docker stats has it; RAM
@@ -199,12 +253,15 @@ def command(path: Path, sort: str, every: float, *, once: bool) -> None:
     Exit codes: 0 ended by q or Ctrl-C, 1 no snapshot could be taken, 2 wrong usage.
     """
     settled = settings.load_or_default(path)
-    if not once and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (once or as_json) and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("there is no terminal to draw on; use --once")
     view = _View(settled, sort)
     view.refresh()
     time.sleep(min(every, _FIRST))
     view.refresh()
+    if as_json:
+        click.echo(json.dumps(view.json(), indent=2))
+        return
     console = Console()
     if once:
         if not console.is_terminal:

@@ -125,6 +125,11 @@ class Governor:
         self._remember(say)
         self._forget(listed)
         self._finish(listed, policy, say)
+        if policy.mode == "observe":
+            # What was planned and not begun does not wait for the mode to change: by then it would
+            # be old, and an emergency that ended long ago would go on.
+            self._drop_planned(())
+            self._left = set()
         planned = self._plan(usages, policy, taken_ns)
         self._remark(planned, say)
         self._spare(planned, say)
@@ -283,7 +288,6 @@ class Governor:
 
     def _show(self, planned: Plan, say: Tell) -> None:
         """Tell what would be removed."""
-        self._drop_planned(set())
 
         def one(verdict: Verdict) -> Event | None:
             row = self._row(verdict)
