@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 import yaml
 
 from so1.model import MemoryLimit, Process
 from tests.docs.pages import ROOT, code, rows, section
+
+if TYPE_CHECKING:
+    import msgspec
 
 PAGE = (ROOT / "docs/formats.md").read_text()
 _FIELD = re.compile(r'so1_put_(?:signed_)?field\(\s*doc,\s*"(\w+)"|\\"(\w+)\\":')
