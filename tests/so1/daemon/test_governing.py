@@ -13,6 +13,7 @@ from so1.daemon.conditions import Conditions
 from so1.daemon.governing import Governing
 from so1.daemon.outbox import Outbox
 from so1.daemon.storing import Storing
+from so1.governor.decision import Note
 from so1.model import ContainerUsage
 from so1.sample import Sample
 from so1.store.database import Database
@@ -32,9 +33,11 @@ class Recorded:
         usages: Sequence[ContainerUsage],
         taken_ns: int,
         tell: Callable[[Event], None],
+        note: Note,
     ) -> Sequence[str]:
         assert not usages
         assert callable(tell)
+        assert callable(note)
         self.taken.append(taken_ns)
         return self.did
 
