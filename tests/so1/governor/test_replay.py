@@ -22,6 +22,7 @@ from so1.daemon.storing import Storing
 from so1.docker_engine import Inspected
 from so1.governor import governor as module
 from so1.governor.decision import Decision, Note
+from so1.governor.difference import compare
 from so1.governor.governor import Governor, Tell
 from so1.governor.policy import Plan, Verdict
 from so1.governor.replay import Replay, Try
@@ -191,14 +192,22 @@ def read(path: Path, tried: Try | None = None) -> tuple[Replay, dict[int, list[G
     return replay, again, stored.lost
 
 
-def removals(path: Path) -> list[tuple[str, Gone]]:
-    """What the daemon told of removals: each outcome, and of what."""
+def told(path: Path) -> list[Event]:
+    """What the daemon told of removals."""
     with contextlib.closing(open_reader(path)) as connection:
         found = connection.execute(
-            "SELECT outcome, container_id, rule, class, ram_usage, cpu_usage FROM events"
-            " WHERE kind = 'remove' ORDER BY id"
+            "SELECT timestamp, kind, outcome, detail, container_id, rule, class AS class_,"
+            " ram_usage, cpu_usage FROM events WHERE kind = 'remove' ORDER BY id"
         ).fetchall()
-    return [(row[0], tuple(row)[1:]) for row in found]
+    return [Event(**dict(row)) for row in found]
+
+
+def removals(path: Path) -> list[tuple[str, Gone]]:
+    """What the daemon told of removals: each outcome, and of what."""
+    return [
+        (e.outcome, (e.container_id or "", e.rule or "", e.class_ or "", e.ram_usage, e.cpu_usage))
+        for e in told(path)
+    ]
 
 
 @given(st.integers(0, 2**63))
@@ -210,13 +219,14 @@ def test_decided_again_each_decision_is_the_daemons_own(folder: Path, seed: int)
         history.step()
     history.settle()
     history.end()
-    _, again, lost = read(path)
+    replay, again, lost = read(path)
     assert lost == 0
     assert {at: history.decided[at] for at in again} == again
     assert set(history.decided) - set(again) <= history.lost
     # Whatever it told of a removal, even one that a later process finished, was decided so.
     every = {one for planned in again.values() for one in planned}
     assert [what for _, what in removals(path) if what not in every] == []
+    assert compare(replay.going, told(path), tried=True).only_really == []
     remove(path)
 
 
@@ -235,6 +245,9 @@ def test_where_nothing_fails_what_goes_is_what_the_daemon_told(folder: Path, see
         for one in replay.going
     ]
     assert going == removals(path)
+    pairs, only_really = compare(replay.going, told(path), tried=False)
+    assert only_really == []
+    assert all(really and really.outcome == outcomes[one.mode] for one, really in pairs)
     remove(path)
 
 

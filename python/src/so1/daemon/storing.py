@@ -20,7 +20,7 @@ class Storing:
     def __init__(self, database: Database, outbox: Outbox, conditions: Conditions) -> None:
         """Write to an open database."""
         self.database = database
-        self._outbox = outbox
+        self.outbox = outbox
         self._conditions = conditions
         self._say_noticed()
 
@@ -31,9 +31,9 @@ class Storing:
         """
         try:
             with (
-                self._outbox.sending() as events,
-                self._outbox.deciding() as decisions,
-                self._outbox.counting() as removed,
+                self.outbox.sending() as events,
+                self.outbox.deciding() as decisions,
+                self.outbox.counting() as removed,
             ):
                 tick = build(removed, events, decisions)
                 self.database.write_tick(tick)
@@ -47,7 +47,7 @@ class Storing:
     def flush(self) -> None:
         """Write the events and decisions that wait, before the tick does."""
         try:
-            with self._outbox.sending() as events, self._outbox.deciding() as decisions:
+            with self.outbox.sending() as events, self.outbox.deciding() as decisions:
                 if events or decisions:
                     self.database.add_events(events, decisions)
         except sqlite3.DatabaseError as error:

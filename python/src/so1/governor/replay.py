@@ -150,7 +150,7 @@ def may_remove(rows: Sequence[Row], policy: Policy) -> bool:
 
     A class gives up only what it has above its quota.
     """
-    low = sum(row[_CLASS] == "low" for row in rows)
+    low = len([row for row in rows if row[_CLASS] == "low"])
     return low > policy.keep_low or len(rows) - low > policy.keep_high
 
 
