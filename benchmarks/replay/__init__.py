@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Times the dashboards' queries on a week of history: `python -m benchmarks.dashboards`."""
+"""Times `so1 replay` on thirty days of history: `python -m benchmarks.replay`."""
