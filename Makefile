@@ -70,8 +70,11 @@ bench-fleet: setup-tests ## Simulate up to 1,000 hosts; writes docs/fleet-scale.
 bench-grafana: setup ## Time every query of the dashboards on a week of history; fails above 200 ms
 	@python -m benchmarks.dashboards
 
+bench-replay: setup ## Time so1 replay on thirty days of history; fails above 10 s
+	@python -m benchmarks.replay
+
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help look draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
+.PHONY: help look draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-replay bench-limiter
 .DEFAULT_GOAL := help

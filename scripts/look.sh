@@ -12,6 +12,10 @@ fail() {
     exit 1
 }
 
+clock() {
+    printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
 for python in python3 python3.14 python3.13 python3.12 python3.11 none; do
     [ "$python" != none ] || fail "needs Python 3.11 or later; \`python3 --version\` says $(python3 --version 2>&1 || true)"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
@@ -23,6 +27,8 @@ if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$wanted" ]; then
     mkdir -p "$cache"
     rm -rf "$venv"
     log=$cache/look.log
+    # The system's certificates, which know a company's proxy; the older name for older versions of uv.
+    export UV_SYSTEM_CERTS=true UV_NATIVE_TLS=true
     if command -v uv >/dev/null; then
         uv venv -q --python "$python" "$venv" >"$log" 2>&1 &&
             uv pip install -q --python "$venv" -c python/constraints.txt -e python >>"$log" 2>&1
@@ -33,6 +39,7 @@ if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$wanted" ]; then
     fi || fail "the packages could not be installed; $log says why"
     echo "$wanted" >"$venv/.requirements"
 fi
+fetched=$SECONDS
 
 "$venv/bin/so1" --config /dev/null top --once
 echo
@@ -42,3 +49,6 @@ cat <<'TEXT'
 This was read from /proc, one file after the other. The kernel modules report the same in one consistent snapshot, at a
 fraction of the cost (docs/benchmark.md), and processes of all users whoever asks. Try them in a virtual machine: make up
 TEXT
+
+echo
+printf '%-8s  %5s\n' stage time packages "$(clock "$fetched")" look "$(clock $((SECONDS - fetched)))" all "$(clock "$SECONDS")"

@@ -82,7 +82,7 @@ SUITES = {
         [
             *("kernel/tests/*", "kernel/memlimit/tests/*", "*/README.md"),
             # Its hosts have neither.
-            *("roles/grafana/*", "roles/workload/*", "grafana/*", "kernel/*"),
+            *("roles/so1_grafana/*", "roles/workload/*", "grafana/*", "kernel/*"),
         ],
     ),
     "draw": Suite(

@@ -15,7 +15,7 @@ ROLES = {
     "kernel": "kernel_modules",
     "daemon": "so1_daemon",
     "workload": "workload",
-    "grafana": "grafana",
+    "grafana": "so1_grafana",
 }
 
 

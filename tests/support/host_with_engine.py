@@ -93,11 +93,11 @@ class Engine(Host):
     def play(self, playbook: Path, *options: str, **variables: object) -> Play:
         """Run a playbook on this machine, in the namespaces, against this engine."""
         ours = {
-            "grafana_docker_host": f"unix://{self.socket}",
-            "grafana_database_directory": str(self.database),
+            "so1_grafana_docker_host": f"unix://{self.socket}",
+            "so1_grafana_database_directory": str(self.database),
         }
         return super().play(
-            playbook, "--skip-tags", "grafana_packages", *options, **{**ours, **variables}
+            playbook, "--skip-tags", "so1_grafana_packages", *options, **{**ours, **variables}
         )
 
     def stop(self) -> None:

@@ -205,6 +205,23 @@ def the_governor_keeps_the_best_three_and_two() -> None:
     )
 
 
+def the_past_decides_again_as_the_daemon_did() -> None:
+    body = json.loads(run(SO1, "replay", "--since", "4w", "--json"))
+    # All that the governor removed since decisions are stored was decided on again.
+    assert body["only_really"] == [], body["only_really"]
+    done = [one for one in body["removals"] if (one["really"] or {}).get("outcome") == "done"]
+    assert len(done) >= 7, body
+    for one in done:
+        told = one["really"]
+        same = {"rule": "rule", "class_": "class", "memory": "ram_usage", "cpu": "cpu_usage"}
+        assert [one[ours] for ours in same] == [told[its] for its in same.values()], one
+    # With nothing to keep, all that ran would have gone.
+    none = json.loads(
+        run(SO1, "replay", "--since", "4w", "--json", "--keep-low", "0", "--keep-high", "0")
+    )
+    assert len(none["removals"]) >= len(done), none
+
+
 def main_pid() -> str:
     """Tell the daemon's process; 0 where none runs."""
     return run("systemctl", "show", "--property=MainPID", "--value", "so1").strip()
@@ -337,6 +354,7 @@ def every_command_answers() -> None:
     assert json.loads(run(SO1, "snapshot", "--json"))
     for command in (
         ["plan"],
+        ["replay"],
         ["events"],
         ["top", "--once"],
         ["report", "--format", "html"],
@@ -363,6 +381,7 @@ CHECKS = [
     containers_have_exactly_their_processes,
     both_sources_agree,
     the_governor_keeps_the_best_three_and_two,
+    the_past_decides_again_as_the_daemon_did,
     the_daemon_is_confined,
     the_daemon_ticks_and_tells_where_from,
 ]

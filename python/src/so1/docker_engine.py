@@ -103,6 +103,16 @@ class _Looked(msgspec.Struct, frozen=True, rename="pascal"):
     name: str = ""
     restart_count: int = 0
 
+    @property
+    def volumes(self) -> list[str]:
+        """The names of its volumes."""
+        return [mount.name for mount in self.mounts or () if mount.type == "volume"]
+
+    @property
+    def volumes_at_stake(self) -> bool:
+        """Whether the engine would remove volumes with it."""
+        return self.host_config.auto_remove and any(map(_is_digest, self.volumes))
+
 
 class _ImageConfig(msgspec.Struct, frozen=True, rename="pascal"):
     labels: dict[str, str] | None = None
@@ -173,6 +183,7 @@ class Inspected(msgspec.Struct, frozen=True):
             restarts=self.restarts,
             health=self.health,
             image_labels=self.image_labels,
+            volumes_at_stake=self.auto_remove and bool(self.anonymous_volumes),
         )
 
     @property
@@ -345,6 +356,7 @@ class Engine:
             restarts=looked.restart_count if looked else 0,
             health=_listed_health(entry.status),
             image_labels=self._image_labels(looked.image, labels) if looked else None,
+            volumes_at_stake=looked is not None and looked.volumes_at_stake,
         )
 
     def _started_ns(self, looked: _Looked) -> int | None:
@@ -394,7 +406,7 @@ class Engine:
             started_at=looked.state.started_at.timestamp(),
             labels=labels,
             auto_remove=looked.host_config.auto_remove,
-            volumes=[mount.name for mount in looked.mounts or () if mount.type == "volume"],
+            volumes=looked.volumes,
             raw=raw,
             name=_name([looked.name], looked.id),
             pid=looked.state.pid,

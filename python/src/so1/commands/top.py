@@ -2,19 +2,12 @@
 """`so1 top`."""
 
 import json
-import os
-import select
 import sys
-import termios
 import time
-import tty
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -22,13 +15,16 @@ from so1.commands import measure, settings, tables
 from so1.config import Config
 from so1.docker_engine import Engine, EngineError
 from so1.escape_controls import escape_controls
+from so1.live import groups, screen
+from so1.live.groups import Order
+from so1.live.source import Source
+from so1.live.view import KEYS, Shown, View
 from so1.model import ContainerUsage, Process
 from so1.sample import Sample, Sampler, Word
 from so1.store.rows import state_name
 
 _FIRST = 0.5
 """Seconds over which CPU is measured for the first frame."""
-_KEYS = {"r": "ram", "c": "cpu"}
 _WITHOUT_TERMINAL = 40
 """Lines of a frame that goes to a file or a pipe."""
 _UNKNOWN = "?"
@@ -40,7 +36,7 @@ _FRAME = 8
 class _View:
     """Takes a sample for each frame, and lays it out."""
 
-    def __init__(self, settled: Config, sort: str) -> None:
+    def __init__(self, settled: Config, sort: Order) -> None:
         self._engine = Engine(settled.docker)
         self._sampler = Sampler(settled.snapshot)
         self.sort = sort
@@ -57,21 +53,11 @@ class _View:
         if blind := self._sample.gaps.get("blind"):
             self._trouble = blind
 
-    def _sorted(self) -> tuple[list[ContainerUsage], list[Process]]:
-        sample, by_ram = self._sample, self.sort == "ram"
-        usages = sorted(
-            sample.everyone, key=lambda u: (-(_size(u) if by_ram else u.cpu), u.container.id)
-        )
-        processes = sorted(
-            sample.snapshot.processes,
-            key=lambda p: (-(p.rss if by_ram else sample.cpu.percent(p)), p.pid),
-        )
-        return usages, processes
-
     def json(self) -> dict[str, object]:
         """Give the whole of a frame, however long it is."""
         sample, snapshot = self._sample, self._sample.snapshot
-        usages, processes = self._sorted()
+        usages = groups.containers(sample, self.sort)
+        processes = groups.processes(sample, snapshot.processes, self.sort)
         inside = {p.key: u.container for u in usages for p in u.members}
         return {
             "timestamp": round(sample.timestamp * 1000),
@@ -97,9 +83,15 @@ class _View:
             ],
         }
 
+    def shown(self) -> Shown:
+        """Take the next sample for the live view."""
+        self.refresh()
+        return Shown(self._sample, self._trouble)
+
     def frame(self, height: int) -> Group:
-        snapshot = self._sample.snapshot
-        usages, processes = self._sorted()
+        sample, snapshot = self._sample, self._sample.snapshot
+        usages = groups.containers(sample, self.sort)
+        processes = groups.processes(sample, snapshot.processes, self.sort)
         room = max(2, height - _FRAME)
         shown = usages[: max(1, room // 3)]
         rest = processes[: max(1, room - max(1, len(shown)))]
@@ -108,7 +100,7 @@ class _View:
             f" {len(usages)} containers, {tables.mib(snapshot.used_ram)} of"
             f" {tables.mib(snapshot.total_ram)} used, source {snapshot.source}"
         )
-        foot = f"sorted by {self.sort}   q quit   r by RAM   c by CPU   {self._trouble}"
+        foot = f"sorted by {self.sort}   {self._trouble}"
         return Group(
             Text(head, style="bold", no_wrap=True, overflow="ellipsis"),
             _containers(shown),
@@ -149,11 +141,6 @@ def _container(usage: ContainerUsage) -> dict[str, object]:
     }
 
 
-def _size(usage: ContainerUsage) -> int:
-    """Sort a container by what it is charged, or else by what its processes hold."""
-    return usage.ram if usage.memory is None else usage.memory
-
-
 def _containers(usages: list[ContainerUsage]) -> Table:
     table = _table(
         *("CONTAINER", "CLASS", "PROCESSES", "MEMORY MiB", "LIMIT MiB", "RAM MiB", "CPU %"),
@@ -190,46 +177,22 @@ def _add(table: Table, *cells: str) -> None:
     table.add_row(*(Text(escape_controls(cell)) for cell in cells))
 
 
-@contextmanager
-def _keys() -> Iterator[None]:
-    """Let each key arrive as it is pressed, unseen; Ctrl-C stays what it is."""
-    file = sys.stdin.fileno()
-    before = termios.tcgetattr(file)
-    tty.setcbreak(file)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(file, termios.TCSADRAIN, before)
+class _Command(click.Command):
+    """Adds the keys to the help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Keys"):
+            formatter.write_dl(KEYS)
 
 
-def _pressed(until: float) -> str:
-    """Wait for a key; gives '' when it is time for the next frame, 'q' where no key can come."""
-    file = sys.stdin.fileno()
-    ready, _, _ = select.select([file], [], [], max(0.0, until - time.monotonic()))
-    return (os.read(file, 1).decode(errors="replace") or "q") if ready else ""
-
-
-def _watch(view: _View, console: Console, every: float) -> None:
-    with _keys(), Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            live.update(view.frame(console.size.height), refresh=True)
-            due = time.monotonic() + every
-            while key := _pressed(due):
-                if key in "qQ":
-                    return
-                if key in _KEYS:
-                    view.sort = _KEYS[key]
-                    live.update(view.frame(console.size.height), refresh=True)
-            view.refresh()
-
-
-@click.command()
+@click.command(cls=_Command)
 @click.option(
     "--sort",
-    type=click.Choice(["ram", "cpu"]),
+    type=click.Choice(["ram", "cpu", "pressure", "limit", "name"]),
     default="ram",
     show_default=True,
-    help="What comes first; the keys r and c change it.",
+    help="What comes first; `limit` is the share of a memory limit that is in use.",
 )
 @click.option(
     "--every",
@@ -242,13 +205,12 @@ def _watch(view: _View, console: Console, every: float) -> None:
 @click.option("--once", is_flag=True, help="Print one frame and end; needs no terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one frame as JSON, with all rows.")
 @click.pass_obj
-def command(path: Path, sort: str, every: float, *, once: bool, as_json: bool) -> None:
-    """Show the containers and processes that use the most, live; q ends it.
+def command(path: Path, sort: Order, every: float, *, once: bool, as_json: bool) -> None:
+    """Show the containers and processes that use the most, live.
 
-    MEMORY is what the kernel charges a container, without file cache, as docker stats has it; RAM
-    is the sum of its processes, where shared pages count for each. CPU is percent of one CPU. A
-    question mark stands for what is not known. Where Docker may not be asked, containers have their
-    id for a name.
+    MEM is what the kernel charges a container, without file cache, as docker stats has it; of a
+    process it is its resident RAM. CPU is percent of one CPU. A question mark stands for what is
+    not known. Where Docker may not be asked, containers have their id for a name.
 
     Exit codes: 0 ended by q or Ctrl-C, 1 no snapshot could be taken, 2 wrong usage.
     """
@@ -262,13 +224,16 @@ def command(path: Path, sort: str, every: float, *, once: bool, as_json: bool) -
     if as_json:
         click.echo(json.dumps(view.json(), indent=2))
         return
-    console = Console()
     if once:
+        console = Console()
         if not console.is_terminal:
             console = Console(width=160, height=_WITHOUT_TERMINAL)
         console.print(view.frame(console.size.height))
         return
+    source = Source(view.shown, every)
     try:
-        _watch(view, console, every)
+        screen.watch(View(source.newest(), sort), source)
     except KeyboardInterrupt:
         return
+    finally:
+        source.close()
