@@ -161,6 +161,18 @@ class TestGovernor:
         assert "is to be kept by now; it may yet stop" in kept.detail
         assert engine.removed() == set()
 
+    def test_one_that_cannot_be_measured_while_it_stops_is_finished_all_the_same(self) -> None:
+        usages = [usage(1)]
+        engine, store = Made(usages), Store()
+        stuck = usages[0].container.id
+        engine.stop_fails[stuck] = EngineError("it did not answer")
+        ours = governor(engine, store, Policy(keep_low=0, keep_high=0))
+        ours.govern(usages, TAKEN)
+        assert ours.govern([replace(usages[0], memory=None)], TAKEN) == []
+        change(engine, stuck, running=False)
+        assert [e.outcome for e in ours.govern([], TAKEN)] == ["done"]
+        assert engine.removed() == {stuck}
+
     def test_without_its_journal_nothing_is_removed(self) -> None:
         usages = [usage(1)]
         engine, store = Made(usages), Store()
