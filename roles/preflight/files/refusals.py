@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Look at a host, change nothing, and say in one sentence each why SO1 cannot be set up on it.
 
