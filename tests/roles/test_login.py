@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How people log in: root on the hosts, by an inventory's word for all, and nobody but oneself on the controller."""
+"""How people log in: as root on the hosts, and as themselves on the controller."""
 
 import json
 import os
@@ -21,7 +21,7 @@ NO_TTY = "sudo: sorry, you must have a tty to run sudo"
 
 
 def as_root(folder: Path, playbook: list[dict[str, object]], says: str) -> tuple[str, bool]:
-    """Run a play whose inventory wants root everywhere: what was said, and whether sudo was asked."""
+    """Run a play whose inventory wants root for `all`: what was said; whether sudo was asked."""
     asked, sudo = folder / "asked", folder / "sudo"
     sudo.write_text(SUDO.format(asked=asked, says=says))
     sudo.chmod(0o755)
