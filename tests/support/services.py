@@ -14,6 +14,7 @@ for word; do
     case $word in -*) ;; *) arguments+=("$word") ;; esac
 done
 set -- "${arguments[@]}"
+echo "$*" >>$units.log
 action=$1 unit=${2%.service}.service
 file=/etc/systemd/system/$unit
 commands() {
@@ -35,7 +36,9 @@ restart) start restart ;;
 reload) echo reload >>$units/$unit; commands ExecReload ;;
 stop) rm -f $units/$unit ;;
 show)
-    [ -e "$file" ] && echo LoadState=loaded || echo LoadState=not-found
+    load=not-found
+    if [ -e "$file" ] || [ -e "/run/packaged/$unit" ]; then load=loaded; fi
+    echo LoadState=$load
     [ -e $units/$unit ] && echo ActiveState=active || echo ActiveState=inactive
     ;;
 esac
@@ -56,3 +59,9 @@ def with_services(host: Host) -> None:
 def done_to(host: Host, unit: str) -> list[str]:
     """What was done to a unit since it was last stopped."""
     return host.inside("cat", f"/run/units/{unit}", check=False).stdout.split()
+
+
+def asked_for(host: Host) -> list[str]:
+    """Give all that systemctl was called with, but for questions."""
+    lines = host.inside("cat", "/run/units.log", check=False).stdout.splitlines()
+    return [line for line in lines if line.split()[0] not in ("show", "is-active", "is-enabled")]
