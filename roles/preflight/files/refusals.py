@@ -218,6 +218,8 @@ def unsigned_modules(host: Host, wanted: Wanted) -> Iterator[str]:
     if (not mode or mode[1] == "none") and not enforced:
         return
     key = "/var/lib/dkms/mok.pub"
+    if says(host, "/etc/os-release", "^ID=ubuntu$"):
+        key = "/var/lib/shim-signed/mok/MOK.der"  # where Ubuntu's DKMS keeps it
     own = re.search(
         r"^\s*mok_certificate=[\"']?([^\"'\s]+)", host.read("/etc/dkms/framework.conf"), re.M
     )
