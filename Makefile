@@ -55,6 +55,9 @@ test-draw: setup-tests ## Every dashboard, drawn by Grafana's own front-end libr
 	@grafana/draw/setup.sh
 	@pytest -q tests/draw
 
+collection: setup ## Build the Ansible collection so1.so1 into dist/
+	@python -m scripts.collection
+
 draw: setup ## Draw every dashboard into grafana/pictures
 	@scripts/setup.sh binaries
 	@grafana/draw/setup.sh
@@ -76,5 +79,5 @@ bench-replay: setup ## Time so1 replay on thirty days of history; fails above 10
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help look draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-replay bench-limiter
+.PHONY: help look collection draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-replay bench-limiter
 .DEFAULT_GOAL := help

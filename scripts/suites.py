@@ -28,6 +28,7 @@ HARNESS = [
     "requirements-dev.txt",
     "requirements.yml",
     "python/constraints.txt",
+    "python/locks/*",
     "python/pyproject.toml",
     ".gitignore",
 ]

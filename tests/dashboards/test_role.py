@@ -198,6 +198,34 @@ def test_the_plugin_comes_from_an_archive(
     assert again.changed == 0, again.output
 
 
+def test_a_run_that_was_cut_off_after_it_wrote_is_made_up_for(
+    engine: Engine, install: Path, archive: dict[str, str]
+) -> None:
+    engine.play(install, **archive)
+    started = engine.inspect(CONTAINER)["State"]["StartedAt"]
+    engine.inside("touch", "/etc/so1/grafana/provisioning/datasources/so1.yaml")
+    play = engine.play(install, **archive)
+    assert play.status == 0, play.output
+    assert engine.inspect(CONTAINER)["State"]["StartedAt"] > started
+    again = engine.play(install, **archive)
+    assert again.changed == 0, again.output
+
+
+def test_a_plugin_that_cannot_be_fetched_is_told(engine: Engine, install: Path) -> None:
+    engine.stand_in("so1/without-plugin", plugin=False)
+    wanted = {"so1_grafana_image": "so1/without-plugin", "so1_grafana_patience": 1}
+    play = engine.play(install, **wanted)
+    said = " ".join(play.output.split())
+    assert play.status != 0
+    assert "its dashboards stay empty: it cannot read the database (Not Found)" in said
+    assert "so1_grafana_plugin_archive" in said
+    play = engine.play(install, **wanted, so1_grafana_required=False)
+    assert play.status == 0, play.output
+    assert "its dashboards stay empty" in " ".join(play.output.split())
+    engine.docker("rm", "--force", CONTAINER)
+    engine.docker("image", "rm", "so1/without-plugin")
+
+
 def test_removal_keeps_the_data(engine: Engine, remove: Path) -> None:
     play = engine.play(remove)
     assert play.status == 0, play.output

@@ -346,6 +346,19 @@ def test_what_is_not_wanted_is_not_looked_at(
             },
             {("mokutil", "--test-key", "/etc/keys/own.der"): (1, "own.der is already enrolled\n")},
         ),
+        (
+            {
+                "/sys/kernel/security/lockdown": "none [integrity] confidentiality\n",
+                "/etc/os-release": "NAME=Ubuntu\nID=ubuntu\n",
+                "/var/lib/shim-signed/mok/MOK.der": "",
+            },
+            {
+                ("mokutil", "--test-key", "/var/lib/shim-signed/mok/MOK.der"): (
+                    1,
+                    "MOK.der is already enrolled\n",
+                )
+            },
+        ),
         ({"/proc/mounts": "proc /proc proc rw,hidepid=2 0 0\n"}, {}),
         ({"/proc/net/tcp": "  sl\n   0: 0200007F:0BB8 00000000:0000 0A 0\n"}, {}),
         (
@@ -355,7 +368,13 @@ def test_what_is_not_wanted_is_not_looked_at(
             },
         ),
     ],
-    ids=["enrolled key", "hidepid beside the modules", "another address", "by its socket"],
+    ids=[
+        "enrolled key",
+        "Ubuntu's key",
+        "hidepid beside the modules",
+        "another address",
+        "by its socket",
+    ],
 )
 def test_what_only_looks_like_a_reason_is_none(
     tree: Tree, said: dict[Any, Any], tmp_path: Path

@@ -58,7 +58,13 @@ class Host:
             self.enter(*command), check=check, capture_output=True, text=True, timeout=PLAY_S
         )
 
-    def play(self, playbook: Path, *options: str, **variables: object) -> "Play":
+    def play(
+        self,
+        playbook: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        **variables: object,
+    ) -> "Play":
         """Run a playbook on this machine, in the namespaces."""
         extra = {"ansible_python_interpreter": sys.executable, **variables}
         done = subprocess.run(
@@ -67,7 +73,11 @@ class Host:
                 *("-i", "localhost,", "-c", "local", "-e", json.dumps(extra)),
                 *(*options, str(playbook)),
             ),
-            env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")},
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+                **(environment or {}),
+            },
             check=False,
             capture_output=True,
             text=True,

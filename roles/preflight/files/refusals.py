@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Look at a host, change nothing, and say in one sentence each why SO1 cannot be set up on it.
 
@@ -219,6 +218,8 @@ def unsigned_modules(host: Host, wanted: Wanted) -> Iterator[str]:
     if (not mode or mode[1] == "none") and not enforced:
         return
     key = "/var/lib/dkms/mok.pub"
+    if says(host, "/etc/os-release", "^ID=ubuntu$"):
+        key = "/var/lib/shim-signed/mok/MOK.der"  # where Ubuntu's DKMS keeps it
     own = re.search(
         r"^\s*mok_certificate=[\"']?([^\"'\s]+)", host.read("/etc/dkms/framework.conf"), re.M
     )

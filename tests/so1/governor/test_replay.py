@@ -211,7 +211,7 @@ def removals(path: Path) -> list[tuple[str, Gone]]:
 
 
 @given(st.integers(0, 2**63))
-@settings(max_examples=300)
+@settings(max_examples=1_000)
 def test_decided_again_each_decision_is_the_daemons_own(folder: Path, seed: int) -> None:
     path = folder / f"{seed}.db"
     history = Daemon(Random(seed), path)
@@ -231,7 +231,7 @@ def test_decided_again_each_decision_is_the_daemons_own(folder: Path, seed: int)
 
 
 @given(st.integers(0, 2**63))
-@settings(max_examples=300)
+@settings(max_examples=1_000)
 def test_where_nothing_fails_what_goes_is_what_the_daemon_told(folder: Path, seed: int) -> None:
     path = folder / f"{seed}.db"
     history = Quiet(Random(seed), path)

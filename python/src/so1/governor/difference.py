@@ -39,11 +39,11 @@ def compare(going: Iterable[Going], events: Iterable[Event], *, tried: bool) -> 
         if event.outcome != "done":
             of[event.container_id or ""].append(event)
     pairs = []
-    again = set()
+    decided = set()
     for one in going:
+        decided.add((one.container_id, "planned", one.rule))
         key = _key(one.container_id, _OUTCOMES[one.mode], one.rule)
         if told[key]:
-            again.add(key)
             pairs.append(Pair(one, told[key].popleft()))
         else:
             # It was tried and did not work, or was only planned: the last word on it.
@@ -54,7 +54,7 @@ def compare(going: Iterable[Going], events: Iterable[Event], *, tried: bool) -> 
         event
         for key, events in told.items()
         for event in events
-        if key[1] in counted and not (key[1] == "planned" and key in again)
+        if key[1] in counted and not (key[1] == "planned" and key in decided)
     ]
     return Difference(pairs, sorted(left, key=lambda event: event.timestamp))
 

@@ -116,9 +116,9 @@ class Governor:
         usages are all running containers as they were at `taken_ns`, on CLOCK_BOOTTIME. `tell`
         gets each event as soon as there is one, in this thread, while others may still be stopping;
         an event in the database is never told again. `note` gets what was decided, and upon what,
-        before any of it is done. What is refused, fails or, in the mode
-        observe, is only planned stays so for many ticks: it is told once for each container and
-        reason. Ends after the budget and the longest time that a container is given to stop.
+        before any of it is done. What is refused, fails or, in the mode observe, is only planned
+        stays so for many ticks: it is told once for each container and reason. Ends after the
+        budget and the longest time that a container is given to stop.
         """
         policy = self._policy
         events: list[Event] = []
