@@ -39,7 +39,7 @@ def test_the_newest_change_is_of_this_version() -> None:
 
 
 def test_no_other_file_has_it_as_its_own() -> None:
-    assigned = re.compile(rf'(?i)version"?\s*[:=]\s*"?{re.escape(__version__)}\b')
+    assigned = re.compile(rf'(?i)version_*"?\s*[:=]\s*"?{re.escape(__version__)}\b')
     found = {
         name
         for name in suites.tracked()
