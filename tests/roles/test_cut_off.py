@@ -65,13 +65,13 @@ def cuts(host: Host, play: Path, variables: dict[str, Any]) -> list[int]:
     """Go through, and find before which tasks a cut would matter."""
     noted = host.folder / "cuts"
     environment = {**PLUGIN, "SO1_CUTS": str(noted)}
-    done = host.play(play, environment=environment, **variables)
+    done = host.play_with(environment, play, **variables)
     assert done.status == 0, done.output
     return [int(line) for line in noted.read_text().split()]
 
 
 def cut(host: Host, play: Path, number: int, variables: dict[str, Any]) -> None:
-    done = host.play(play, environment={**PLUGIN, "SO1_CUT": str(number)}, **variables)
+    done = host.play_with({**PLUGIN, "SO1_CUT": str(number)}, play, **variables)
     assert done.status == CUT, done.output
 
 

@@ -58,14 +58,14 @@ class Host:
             self.enter(*command), check=check, capture_output=True, text=True, timeout=PLAY_S
         )
 
-    def play(
-        self,
-        playbook: Path,
-        *options: str,
-        environment: dict[str, str] | None = None,
-        **variables: object,
-    ) -> "Play":
+    def play(self, playbook: Path, *options: str, **variables: object) -> "Play":
         """Run a playbook on this machine, in the namespaces."""
+        return self.play_with({}, playbook, *options, **variables)
+
+    def play_with(
+        self, environment: dict[str, str], playbook: Path, *options: str, **variables: object
+    ) -> "Play":
+        """Run a playbook with more in Ansible's environment."""
         extra = {"ansible_python_interpreter": sys.executable, **variables}
         done = subprocess.run(
             self.enter(
@@ -76,7 +76,7 @@ class Host:
             env={
                 **os.environ,
                 "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-                **(environment or {}),
+                **environment,
             },
             check=False,
             capture_output=True,
