@@ -22,14 +22,20 @@ SECTION = section(PAGE, "## Commands")
 def walk(command: click.Command, name: str) -> Iterator[tuple[str, set[str]]]:
     """Each command that does something, with its options."""
     if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            yield name, options_of(command)
         context = click.Context(command)
         for each in command.list_commands(context):
             child = command.get_command(context, each)
             assert child is not None
             yield from walk(child, f"{name} {each}")
         return
+    yield name, options_of(command)
+
+
+def options_of(command: click.Command) -> set[str]:
     options = (option for option in command.params if isinstance(option, click.Option))
-    yield name, {name for option in options for name in option.opts if name.startswith("--")}
+    return {name for option in options for name in option.opts if name.startswith("--")}
 
 
 THERE = dict(walk(main, "so1"))

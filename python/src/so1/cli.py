@@ -28,6 +28,8 @@ _COMMANDS = {
     "events": "Show what the daemon did, refused or could not do.",
     "workload": "Make test load: containers for the governor to deal with.",
     "cleanup": "Remove the managed containers, and nothing else.",
+    "trash": "Show or empty the wastebasket of removed containers.",
+    "undo": "Take back a container that was removed.",
     "limit": "Cap the memory that running processes may ask for.",
     "report": "Summarise a period as a table, CSV or a web page.",
     "config": "Check the configuration file.",

@@ -35,6 +35,11 @@ class Policy(Section, frozen=True):
 
     above `maximum`, down to `keep_low` + `keep_high` at once; a container younger than
     `grace` seconds is spared except then. `stop_timeout` is what a container gets to stop.
+
+    What is removed is kept in the wastebasket for `trash_hours`, 0 for not at all; less long where
+    that holds more than `trash_gib` or the disk of Docker's data is fuller than
+    `trash_disk_percent`. What somebody took back is left alone for `undo_spare_hours`. Hours are
+    those in which the daemon ran.
     """
 
     mode: Literal["enforce", "observe"] = "enforce"
@@ -43,6 +48,10 @@ class Policy(Section, frozen=True):
     keep_high: Count = 2
     grace: Annotated[float, Meta(ge=0, le=86_400)] = 30
     stop_timeout: Annotated[int, Meta(ge=0, le=300)] = 5
+    trash_hours: Annotated[float, Meta(ge=0, le=87_600)] = 24
+    trash_gib: Annotated[float, Meta(gt=0, le=1_048_576)] = 10
+    trash_disk_percent: Annotated[float, Meta(gt=0, le=100)] = 90
+    undo_spare_hours: Annotated[float, Meta(ge=0, le=87_600)] = 24
 
 
 class Docker(Section, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import requests
@@ -33,6 +34,7 @@ _CONFLICT = 409
 _DELETED = 2
 """The kind of a change of the file system that took something away."""
 _LONGEST_STOP = 300
+_LONGEST_START = 30.0
 _CUT = (
     ConnectionError,
     http.client.IncompleteRead,
@@ -75,6 +77,7 @@ class _State(msgspec.Struct, frozen=True, rename="pascal"):
     running: bool
     started_at: datetime
     pid: int = 0
+    status: str = ""
     health: _Health | None = None
 
 
@@ -84,8 +87,13 @@ class _Config(msgspec.Struct, frozen=True, rename="pascal"):
     stop_timeout: int | None = None
 
 
+class _Restart(msgspec.Struct, frozen=True, rename="pascal"):
+    name: str = ""
+
+
 class _HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
     auto_remove: bool = False
+    restart_policy: _Restart = _Restart()
 
 
 class _Mount(msgspec.Struct, frozen=True, rename="pascal"):
@@ -122,6 +130,14 @@ class _Image(msgspec.Struct, frozen=True, rename="pascal"):
     config: _ImageConfig | None = None
 
 
+class _Sized(msgspec.Struct, frozen=True, rename="pascal"):
+    size_rw: int = 0
+
+
+class _Info(msgspec.Struct, frozen=True, rename="pascal"):
+    docker_root_dir: str
+
+
 class _Change(msgspec.Struct, frozen=True, rename="pascal"):
     path: str
     kind: int
@@ -139,7 +155,7 @@ class _Event(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 # msgspec learns a type when it is first used, and crashes where two threads are the first at once.
-for _type in (list[_Listed], _Looked, _Image, list[_Change], _Event):
+for _type in (list[_Listed], _Looked, _Image, _Sized, _Info, list[_Change], _Event):
     msgspec.json.Decoder(_type)
 
 
@@ -149,7 +165,8 @@ class Inspected(msgspec.Struct, frozen=True):
     image is what it was made from by name, image_id what that name stood for then. started_at is
     Unix epoch seconds by the engine's clock: the same for as long as it is the same start. For
     pid, started_ns, restarts, health and image_labels see Container. stop_timeout is the
-    container's own, in seconds; None where it has none.
+    container's own, in seconds; None where it has none. restarting is the name of its restart
+    policy, status the engine's word for its state ('exited', …).
     """
 
     id: str
@@ -168,6 +185,8 @@ class Inspected(msgspec.Struct, frozen=True):
     health: str | None = None
     stop_timeout: int | None = None
     image_labels: dict[str, str] | None = {}
+    restarting: str = ""
+    status: str = ""
 
     @property
     def container(self) -> Container:
@@ -414,6 +433,8 @@ class Engine:
             restarts=looked.restart_count,
             health=_health(looked.state),
             stop_timeout=looked.config.stop_timeout,
+            restarting=looked.host_config.restart_policy.name,
+            status=looked.state.status,
             image_labels=self._image_labels(looked.image, labels),
         )
 
@@ -464,6 +485,76 @@ class Engine:
                 and "already in progress" in str(cause.explanation)
             ):
                 raise
+
+    def rename(self, container_id: str, name: str) -> None:
+        """Give a container another name."""
+        self._call(
+            f"container {container_id[:12]} cannot be called {name}",
+            lambda client: client.rename(container_id, name),
+        )
+
+    def set_restart(self, container_id: str, policy: dict[str, Any]) -> None:
+        """Give a container another restart policy, as the engine writes them."""
+        self._call(
+            f"container {container_id[:12]} cannot be given its restart policy",
+            lambda client: client.update_container(container_id, restart_policy=policy),
+        )
+
+    def start(self, container_id: str) -> None:
+        """Start a container; one that runs is fine."""
+        self._call(
+            f"container {container_id[:12]} cannot be started",
+            lambda client: client.start(container_id),
+            limit=max(_LONGEST_START, self._docker.timeout),
+        )
+
+    def create(self, name: str, body: dict[str, Any]) -> str:
+        """Create a container from the engine's own words, and start nothing; gives its id."""
+        created: str = self._call(
+            f"container {name} cannot be created",
+            lambda client: client.create_container_from_config(body, name)["Id"],
+        )
+        return created
+
+    def connect(self, container_id: str, network: str, endpoint: dict[str, Any]) -> None:
+        """Connect a container to one more network, as the engine's endpoint settings say."""
+
+        def ask(client: APIClient) -> None:
+            # The SDK's own method knows some of the settings only.
+            name = quote(network, safe="")
+            answer = client.post(
+                f"{client.base_url}/v{client.api_version}/networks/{name}/connect",
+                json={"Container": container_id, "EndpointConfig": endpoint},
+                timeout=self._docker.timeout,
+            )
+            client._raise_for_status(answer)
+
+        self._call(f"container {container_id[:12]} cannot be connected to {network}", ask)
+
+    def layer_bytes(self, container_id: str) -> int:
+        """Tell how many bytes a container has written into its own layer; takes its time."""
+
+        def ask(client: APIClient) -> _Sized:
+            answer = client.get(
+                f"{client.base_url}/v{client.api_version}/containers/{container_id}/json",
+                params={"size": "1"},
+                timeout=self._docker.timeout,
+            )
+            client._raise_for_status(answer)
+            return msgspec.convert(answer.json(), _Sized)
+
+        return self._call(f"container {container_id[:12]} cannot be measured", ask).size_rw
+
+    def data_root(self) -> Path | None:
+        """Tell where the engine keeps its data on this host; None where it is on another."""
+        if not self._docker.host.startswith("unix://"):
+            return None
+        return Path(
+            self._call(
+                "the engine does not tell where its data are",
+                lambda client: msgspec.convert(client.info(), _Info),
+            ).docker_root_dir
+        )
 
     def events(self, since_ns: int, seconds: int) -> Iterator[Happened]:
         """Give what happened to containers since then, and what does for so many seconds.

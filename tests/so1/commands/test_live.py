@@ -34,6 +34,7 @@ def settled(engine: LiveEngine, tmp_path: Path) -> Path:
         [snapshot]
         source = "procfs"
         [governor]
+        trash_hours = 0
         grace = 0
         stop_timeout = 2
         [docker]

@@ -53,10 +53,14 @@ class Store:
         self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self.lock = threading.RLock()
         self.broken = False
+        self.watched = 0
         migrations = resources.files("so1.store") / "migrations"
         for script in sorted(migrations.iterdir(), key=lambda file: file.name):
             if script.name.endswith(".sql"):
                 self.connection.executescript(script.read_text())
+
+    def watched_ms(self) -> int:
+        return self.watched
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

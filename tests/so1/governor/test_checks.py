@@ -73,20 +73,20 @@ class TestFinish:
     def test_another_that_answers_to_its_id_is_not_removed(self) -> None:
         engine = Made([usage(1)])
         change(engine, row().container_id, id="f" * 64, running=False)
-        came = removal.finish(row(), engine, lambda: NOW)
+        came = removal.finish(row(), engine, lambda: NOW, keep=False)
         assert (came.step, engine.removed()) == ("refused", set())
 
     def test_one_that_is_not_managed_any_more_is_not_removed(self) -> None:
         engine = Made([usage(1)])
         change(engine, row().container_id, running=False, labels={})
-        came = removal.finish(row(), engine, lambda: NOW)
+        came = removal.finish(row(), engine, lambda: NOW, keep=False)
         assert (came.step, came.reason) == ("refused", "it is not managed")
         assert engine.removed() == set()
 
     def test_one_that_stopped_is_removed_and_told(self) -> None:
         engine = Made([usage(1)])
         change(engine, row().container_id, running=False)
-        came = removal.finish(row(), engine, lambda: NOW)
+        came = removal.finish(row(), engine, lambda: NOW, keep=False)
         assert (came.step, came.timestamp) == ("removed", NOW * 1000)
         assert engine.removed() == {row().container_id}
 
@@ -102,6 +102,7 @@ class TestAttemptAgain:
             objection=lambda now: None if now.running else "it has stopped by itself",
             write=lambda _: None,
             clock=lambda: NOW,
+            keep=False,
         )
 
     def test_what_is_gone_by_now_was_removed(self) -> None:
@@ -132,7 +133,7 @@ class TestGovernor:
         for number in (1, 2):
             change(engine, row(number).container_id, running=False)
         Removals(store).write([row(1), replace(row(2), by="cleanup", timestamp=2)])
-        events = governor(engine, store, Policy(mode="observe")).govern([], TAKEN)
+        events = governor(engine, store, Policy(trash_hours=0, mode="observe")).govern([], TAKEN)
         assert [(e.container_name, e.outcome) for e in events] == [
             ("c1", "planned"),
             ("c2", "done"),
@@ -143,7 +144,7 @@ class TestGovernor:
         usages = [usage(n, age=1) for n in (1, 2)]
         engine, store = Made(usages), Store()
         Removals(store).write([replace(row(1), rule="emergency", step="refused")])
-        policy = Policy(keep_low=0, keep_high=0, grace=30)
+        policy = Policy(trash_hours=0, keep_low=0, keep_high=0, grace=30)
         events = governor(engine, store, policy).govern(usages, TAKEN)
         assert [e.outcome for e in events] == ["refused"]
         assert engine.removed() == set()
@@ -153,7 +154,7 @@ class TestGovernor:
         engine, store = Made(usages), Store()
         stuck = usages[0].container.id
         engine.stop_fails[stuck] = EngineError("it did not answer")
-        ours = governor(engine, store, Policy(keep_low=1, keep_high=0))
+        ours = governor(engine, store, Policy(trash_hours=0, keep_low=1, keep_high=0))
         ours.govern(usages, TAKEN)
         # It ran when it was measured, and has stopped since.
         change(engine, stuck, running=False)
@@ -166,7 +167,7 @@ class TestGovernor:
         engine, store = Made(usages), Store()
         stuck = usages[0].container.id
         engine.stop_fails[stuck] = EngineError("it did not answer")
-        ours = governor(engine, store, Policy(keep_low=0, keep_high=0))
+        ours = governor(engine, store, Policy(trash_hours=0, keep_low=0, keep_high=0))
         ours.govern(usages, TAKEN)
         assert ours.govern([replace(usages[0], memory=None)], TAKEN) == []
         change(engine, stuck, running=False)
@@ -177,7 +178,7 @@ class TestGovernor:
         usages = [usage(1)]
         engine, store = Made(usages), Store()
         store.broken = True
-        ours = governor(engine, store, Policy(keep_low=0, keep_high=0))
+        ours = governor(engine, store, Policy(trash_hours=0, keep_low=0, keep_high=0))
         (event,) = ours.govern(usages, TAKEN)
         assert event.outcome == "failed"
         assert engine.removed() == set()
@@ -185,7 +186,7 @@ class TestGovernor:
     def test_another_engine_is_taken_at_a_reload(self) -> None:
         engine = Made([])
         other = Docker(host="unix:///other", timeout=7)
-        governor(engine, Store(), Policy()).reconfigure(Config(docker=other))
+        governor(engine, Store(), Policy(trash_hours=0)).reconfigure(Config(docker=other))
         assert engine._docker == other
 
 

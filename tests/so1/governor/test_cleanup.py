@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def cleanup(tmp_path: Path, folder: Path) -> Callable[..., Result]:
     config = tmp_path / "config.toml"
-    config.write_text(f'[store]\npath = "{folder}/metrics.db"\n')
+    config.write_text(f'[store]\npath = "{folder}/metrics.db"\n[governor]\ntrash_hours = 0\n')
 
     def run(*options: str) -> Result:
         arguments = ["--config", str(config), "cleanup", *(options or ("--yes",))]
@@ -54,7 +54,7 @@ def cleanup(tmp_path: Path, folder: Path) -> Callable[..., Result]:
 
 
 def governor(engine: Made, store: Store) -> Governor:
-    return Governor(engine, Policy(), Removals(store), clock=lambda: NOW)
+    return Governor(engine, Policy(trash_hours=0), Removals(store), clock=lambda: NOW)
 
 
 def left(folder: Path) -> list[Removal]:
@@ -103,7 +103,7 @@ def test_the_daemon_tells_it_once(cleanup: Callable[..., Result], made: Made, fo
     # What was begun and still runs is to be seen.
     assert outcomes == {"c1": "refused", "c2": "refused", **{f"c{n}": "done" for n in range(3, 12)}}
     assert all(e.recreate for e in events if e.outcome == "done")
-    assert list(folder.iterdir()) == []
+    assert list(folder.glob("*.jsonl")) == []
     change(made, USAGES[0].container.id, running=False)
     (late,) = one.govern([], TAKEN, store.tell)
     assert (late.container_name, late.outcome, late.rule) == ("c0", "done", "cleanup")

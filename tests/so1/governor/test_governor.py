@@ -17,7 +17,7 @@ from so1.store.removals import Removals
 from tests.so1.governor.containers import NOW, SECOND, TAKEN, Store, journal, usage
 from tests.so1.governor.engine import Made, change
 
-POLICY = Policy(maximum=10, keep_low=0, keep_high=0, grace=30)
+POLICY = Policy(trash_hours=0, maximum=10, keep_low=0, keep_high=0, grace=30)
 
 
 def made(engine: Made, policy: Policy = POLICY, store: Store | None = None) -> Governor:
@@ -73,7 +73,7 @@ def test_one_that_is_not_what_was_planned_is_refused(
     usages = [usage(1), usage(2)]
     engine = Made(usages)
     engine.later[usages[0].container.id] = changes
-    policy = Policy(maximum=0 if emergency else 5, keep_low=0, keep_high=0, grace=0)
+    policy = Policy(trash_hours=0, maximum=0 if emergency else 5, keep_low=0, keep_high=0, grace=0)
     events = govern(engine, usages, policy)
     outcomes = {e.container_name: (e.outcome, e.detail) for e in events}
     refused, detail = outcomes["c1"]
@@ -105,7 +105,7 @@ def test_a_restart_that_the_list_does_not_show_does_not_count() -> None:
     usages = [usage(1, memory=9), usage(2, memory=5), usage(3, memory=1)]
     engine = Made(usages)
     change(engine, usages[1].container.id, started_ns=TAKEN - 5 * SECOND)
-    governor = made(engine, Policy(keep_low=2, keep_high=0, grace=30))
+    governor = made(engine, Policy(trash_hours=0, keep_low=2, keep_high=0, grace=30))
     assert governor.govern(usages, TAKEN) == []
     # The figures are still those of the start before.
     assert governor.govern(usages, TAKEN + 25 * SECOND) == []
@@ -117,7 +117,7 @@ def test_a_restart_that_the_list_does_not_show_does_not_count() -> None:
 def test_an_emergency_looks_at_nothing_but_what_goes() -> None:
     usages = [usage(1, memory=9), usage(2, memory=5, age=0), usage(3, memory=1)]
     engine = Made(usages)
-    policy = Policy(maximum=2, keep_low=1, keep_high=0)
+    policy = Policy(trash_hours=0, maximum=2, keep_low=1, keep_high=0)
     assert {e.container_name for e in govern(engine, usages, policy)} == {"c1", "c2"}
     assert {id_ for _, id_ in engine.asked} == {u.container.id for u in usages[:2]}
 
@@ -129,7 +129,7 @@ def test_what_has_ended_does_not_count(last: Exception | None) -> None:
     change(engine, usages[1].container.id, running=False)
     if last:
         engine.looks[usages[1].container.id] = last
-    assert govern(engine, usages, Policy(keep_low=1, keep_high=0)) == []
+    assert govern(engine, usages, Policy(trash_hours=0, keep_low=1, keep_high=0)) == []
     assert engine.removed() == set()
 
 
@@ -140,7 +140,7 @@ def test_what_has_ended_hides_none_of_the_others(last: Exception | None) -> None
     change(engine, usages[0].container.id, running=False)
     if last:
         engine.looks[usages[0].container.id] = last
-    (event,) = govern(engine, usages, Policy(keep_low=1, keep_high=0))
+    (event,) = govern(engine, usages, Policy(trash_hours=0, keep_low=1, keep_high=0))
     assert event.container_name == "c2"
 
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_looked_at_counts_as_listed(error: Exception, looks: int)
     usages = [usage(1, memory=5), usage(2, memory=9)]
     engine = Made(usages)
     engine.looks[usages[0].container.id] = error
-    (event,) = govern(engine, usages, Policy(keep_low=1, keep_high=0))
+    (event,) = govern(engine, usages, Policy(trash_hours=0, keep_low=1, keep_high=0))
     assert (event.container_name, event.outcome) == ("c2", "done")
     # Once the engine is silent, the plan asks it no further; what is about to go is looked at.
     assert [what for what, _ in engine.asked].count("inspect") == looks
@@ -346,7 +346,7 @@ def test_one_that_stops_once_it_is_to_be_kept_is_not_removed() -> None:
     engine = Made(usages)
     stuck = usages[0].container.id
     engine.stop_fails[stuck] = EngineError("it did not answer")
-    governor = made(engine, Policy(keep_low=1, keep_high=0))
+    governor = made(engine, Policy(trash_hours=0, keep_low=1, keep_high=0))
     assert [e.outcome for e in governor.govern(usages, TAKEN)] == ["failed"]
     (kept,) = governor.govern(usages[:1], TAKEN + 20 * SECOND)
     assert kept.outcome == "failed"
@@ -359,7 +359,7 @@ def test_one_that_stops_once_it_is_to_be_kept_is_not_removed() -> None:
 def test_observe_removes_nothing_and_tells_each_once() -> None:
     usages = [usage(n, memory=n) for n in range(4)]
     engine = Made(usages)
-    policy = Policy(mode="observe", keep_low=2, keep_high=0, grace=0)
+    policy = Policy(trash_hours=0, mode="observe", keep_low=2, keep_high=0, grace=0)
     governor = made(engine, policy)
     events = governor.govern(usages, TAKEN)
     assert {(e.container_name, e.outcome) for e in events} == {("c3", "planned"), ("c2", "planned")}
@@ -425,7 +425,7 @@ def test_thousands_that_are_left_are_one_line_and_no_long_wait(
 
 
 def test_an_emergency_goes_on_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = Policy(maximum=10, keep_low=1, keep_high=0, grace=30)
+    policy = Policy(trash_hours=0, maximum=10, keep_low=1, keep_high=0, grace=30)
     usages = [usage(n, age=1) for n in range(12)]
     engine = Made([*usages, usage(20, age=1)])
     governor = made(engine, policy)
@@ -461,7 +461,7 @@ def test_what_an_emergency_left_and_ended_by_itself_leaves_no_emergency(
 
 def test_nothing_to_do_asks_nothing() -> None:
     engine = Made([usage(1)])
-    assert govern(engine, [usage(1)], Policy(grace=0)) == []
+    assert govern(engine, [usage(1)], Policy(trash_hours=0, grace=0)) == []
     assert engine.asked == []
 
 
@@ -469,7 +469,7 @@ def test_an_unmeasured_one_is_kept_and_told_once_it_stays_so() -> None:
     usages = [usage(1, memory=None), usage(2, memory=9), usage(3, memory=None)]
     usages[2].container.labels[MANAGED] = "odd"
     engine = Made(usages)
-    governor = made(engine, Policy(keep_low=1, keep_high=0))
+    governor = made(engine, Policy(trash_hours=0, keep_low=1, keep_high=0))
     # It may have just begun.
     assert [e.rule for e in governor.govern(usages, TAKEN)] == ["labels"]
     (event,) = governor.govern(usages, TAKEN + 60 * SECOND)
@@ -485,7 +485,7 @@ def test_an_unmeasured_one_is_kept_and_told_once_it_stays_so() -> None:
 
 def test_one_that_keeps_crashing_is_kept_and_told() -> None:
     usages = [usage(1, memory=0, age=45, restarts=7), usage(2, memory=9)]
-    governor = made(Made(usages), Policy(keep_low=1, keep_high=0))
+    governor = made(Made(usages), Policy(trash_hours=0, keep_low=1, keep_high=0))
     (event,) = governor.govern(usages, TAKEN)
     assert (event.kind, event.rule, event.container_name) == ("governor", "restarting", "c1")
     assert "restarted it 7 times" in event.detail
@@ -495,7 +495,7 @@ def test_one_that_keeps_crashing_is_kept_and_told() -> None:
 def test_one_that_something_else_starts_again_and_again_is_kept_and_told() -> None:
     # By `docker start`, or by compose: the engine counts no restart of its own.
     usages = [usage(1, memory=50, age=2, looping=True), usage(2, memory=9)]
-    governor = made(Made(usages), Policy(keep_low=1, keep_high=0, grace=0))
+    governor = made(Made(usages), Policy(trash_hours=0, keep_low=1, keep_high=0, grace=0))
     (event,) = governor.govern(usages, TAKEN)
     assert (event.kind, event.rule, event.container_name) == ("governor", "restarting", "c1")
     assert event.detail == "Kept: it ends again soon after every start."
@@ -505,7 +505,7 @@ def test_what_labels_ask_for_and_do_not_get_is_told_once() -> None:
     usages = [usage(1), usage(2), usage(3)]
     usages[0].container.labels[MANAGED] = "yes"
     usages[1].container.labels[CLASS] = "medium"
-    governor = made(Made(usages), Policy())
+    governor = made(Made(usages), Policy(trash_hours=0))
     events = governor.govern(usages, TAKEN)
     assert [(e.kind, e.rule, e.container_name) for e in events] == [
         ("governor", "labels", "c1"),
@@ -519,7 +519,7 @@ def test_one_that_may_never_go_is_told_and_another_goes() -> None:
     usages = [usage(n, memory=n) for n in range(1, 5)]
     engine = Made(usages)
     change(engine, usages[3].container.id, auto_remove=True, volumes=["ab" * 32])
-    governor = made(engine, Policy(keep_low=3, keep_high=0))
+    governor = made(engine, Policy(trash_hours=0, keep_low=3, keep_high=0))
     events = {e.container_name: (e.kind, e.outcome) for e in governor.govern(usages, TAKEN)}
     assert events == {"c4": ("governor", "refused"), "c3": ("remove", "done")}
     # At its quota now, nothing is asked of the engine any more.
@@ -533,7 +533,7 @@ def test_in_an_emergency_too_another_goes_in_its_place() -> None:
     usages = [usage(n, memory=n, age=1) for n in range(1, 6)]
     engine = Made(usages)
     change(engine, usages[4].container.id, auto_remove=True, volumes=["ab" * 32])
-    policy = Policy(maximum=4, keep_low=2, keep_high=0)
+    policy = Policy(trash_hours=0, maximum=4, keep_low=2, keep_high=0)
     done = {e.container_name for e in govern(engine, usages, policy) if e.outcome == "done"}
     assert done == {"c2", "c3", "c4"}
 
@@ -565,15 +565,19 @@ class TestReload:
         engine.stop_fails[stuck] = EngineError("it did not answer")
         governor = made(engine)
         assert [e.outcome for e in governor.govern(usages, TAKEN)] == ["failed"]
-        governor.reconfigure(Config(governor=Policy(keep_low=10, maximum=20)))
+        governor.reconfigure(Config(governor=Policy(trash_hours=0, keep_low=10, maximum=20)))
         change(engine, stuck, running=False)
         assert [e.outcome for e in governor.govern([], TAKEN)] == ["done"]
 
     def test_what_was_told_is_not_told_again(self) -> None:
         usages = [usage(n) for n in range(3)]
-        governor = made(Made(usages), Policy(mode="observe", keep_low=0, keep_high=0))
+        governor = made(
+            Made(usages), Policy(trash_hours=0, mode="observe", keep_low=0, keep_high=0)
+        )
         assert len(governor.govern(usages, TAKEN)) == 3
-        governor.reconfigure(Config(governor=Policy(mode="observe", keep_low=1, keep_high=0)))
+        governor.reconfigure(
+            Config(governor=Policy(trash_hours=0, mode="observe", keep_low=1, keep_high=0))
+        )
         assert governor.govern(usages, TAKEN) == []
 
     def test_in_observe_what_was_only_planned_is_forgotten(
@@ -605,7 +609,7 @@ class TestReload:
         governor = made(engine)
         governor.govern(usages, TAKEN)
         change(engine, stuck, running=False)
-        governor.reconfigure(Config(governor=Policy(mode="observe")))
+        governor.reconfigure(Config(governor=Policy(trash_hours=0, mode="observe")))
         (event,) = governor.govern([], TAKEN)
         assert (event.outcome, engine.removed()) == ("planned", set())
         assert "stopped before the mode was observe" in event.detail
@@ -690,10 +694,12 @@ class TestRestart:
         engine, store = Made(usages), Store()
         with monkeypatch.context() as hurried:
             hurried.setattr(module, "_BUDGET", -1)
-            assert made(engine, Policy(), store).govern(usages, TAKEN, store.tell) == []
+            assert (
+                made(engine, Policy(trash_hours=0), store).govern(usages, TAKEN, store.tell) == []
+            )
         assert set(store.steps().values()) == {"planned"}
         left = usages[:9]
-        events = made(engine, Policy(), store).govern(left, TAKEN, store.tell)
+        events = made(engine, Policy(trash_hours=0), store).govern(left, TAKEN, store.tell)
         assert {(e.outcome, e.rule) for e in events} == {("done", "emergency")}
         assert len(events) == 6
         assert set(store.steps().values()) == {"removed"}
@@ -707,7 +713,7 @@ class TestRestart:
             hurried.setattr(module, "_BUDGET", -1)
             made(engine, store=store).govern(usages, TAKEN, store.tell)
         assert store.steps() == {"c1": "planned"}
-        assert made(engine, Policy(), store).govern(usages, TAKEN, store.tell) == []
+        assert made(engine, Policy(trash_hours=0), store).govern(usages, TAKEN, store.tell) == []
         assert store.steps() == {}
 
     def test_what_was_refused_is_not_told_again(self) -> None:

@@ -63,7 +63,7 @@ class World(Engine):
             raise KilledError
         self.acts_left -= self.acts_left > 0
 
-    def start(self) -> None:
+    def launch(self) -> None:
         """Start a container of some kind."""
         self.started += 1
         chance = self.chance
@@ -231,6 +231,7 @@ class History:
             keep_low=low,
             keep_high=high,
             grace=self.chance.choice([0, 30]),
+            trash_hours=0,
         )
 
     def tell(self, event: Event) -> None:
@@ -290,7 +291,7 @@ class History:
         what = self.chance.randrange(12)
         if what <= 2:
             for _ in range(self.chance.randrange(1, 5)):
-                world.start()
+                world.launch()
         elif what <= 4 and world.there:
             world.happens(self.chance.choice(list(world.there)))
         elif what == 5:

@@ -93,7 +93,7 @@ def two_ticks(folder: Path, steps: Callable[[], None], *, fleeting: bool) -> Non
         steps()
 
     engine = Kept(folder, steps, fleeting=fleeting)
-    governor = Governor(engine, Policy(keep_low=0), Journal(database, steps))
+    governor = Governor(engine, Policy(trash_hours=0, keep_low=0), Journal(database, steps))
     for _ in range(2):
         state = folder / "state"
         running = state.exists() and state.read_text() == "running"

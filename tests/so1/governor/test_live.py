@@ -23,7 +23,7 @@ from tests.so1.governor.containers import SECOND, journal
 from tests.support.docker_engine import IMAGE, LiveEngine
 
 pytestmark = pytest.mark.engine
-NONE_KEPT = Policy(keep_low=0, keep_high=0, grace=0, stop_timeout=2)
+NONE_KEPT = Policy(trash_hours=0, keep_low=0, keep_high=0, grace=0, stop_timeout=2)
 
 
 @pytest.fixture
@@ -71,7 +71,9 @@ def test_an_emergency_leaves_the_quotas_and_what_is_not_managed(
     usages = measured(ours)
     assert len(usages) == 14
     # All of them are young, which does not help them.
-    events = made(ours, Policy(grace=3600, stop_timeout=2)).govern(usages, boottime())
+    events = made(ours, Policy(trash_hours=0, grace=3600, stop_timeout=2)).govern(
+        usages, boottime()
+    )
     left = engine.names("-a")
     assert {"web", "database"} <= left
     assert {name for name in left if name.startswith("high")} == {"high-0", "high-1"}
@@ -83,13 +85,13 @@ def test_an_emergency_leaves_the_quotas_and_what_is_not_managed(
     assert [e.container_name for e in high] == ["high-4", "high-3", "high-2"]
     assert high[0].ram_usage == next(u.memory for u in usages if u.container.name == "high-4")
     # A second look finds nothing left to do.
-    assert made(ours, Policy(grace=0)).govern(measured(ours), boottime()) == []
+    assert made(ours, Policy(trash_hours=0, grace=0)).govern(measured(ours), boottime()) == []
 
 
 def test_the_grace_period(engine: LiveEngine, ours: Engine) -> None:
     for number in range(3):
         engine.managed(f"high-{number}", "high")
-    governor = made(ours, Policy(keep_high=0, grace=600))
+    governor = made(ours, Policy(trash_hours=0, keep_high=0, grace=600))
     assert governor.govern(measured(ours), boottime()) == []
     assert len(engine.names()) == 3
     # As old as it takes, they go.
@@ -103,7 +105,7 @@ def test_a_restart_counts_as_young_though_the_list_does_not_show_it(
 ) -> None:
     engine.managed("high", "high")
     time.sleep(3)
-    policy = Policy(keep_high=0, grace=2.5)
+    policy = Policy(trash_hours=0, keep_high=0, grace=2.5)
     governor = made(ours, policy)
     usages = measured(ours)
     engine.docker("restart", "high")

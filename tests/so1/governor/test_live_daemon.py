@@ -79,7 +79,9 @@ def running(engine: LiveEngine, tmp_path: Path) -> Iterator[Callable[..., Runnin
     with contextlib.ExitStack() as opened:
 
         def make(**policy: Any) -> Running:
-            made = Running(engine, tmp_path / "metrics.db", Policy(stop_timeout=2, **policy))
+            made = Running(
+                engine, tmp_path / "metrics.db", Policy(trash_hours=0, stop_timeout=2, **policy)
+            )
             opened.callback(made.database.close)
             return made
 

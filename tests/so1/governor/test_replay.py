@@ -284,7 +284,7 @@ def scripted(seed: int, path: Path, policy: Policy) -> Daemon:
     for _ in range(20):
         for _ in range(script.choice([0, 0, 1, 2, 5])):
             world.chance = Random(script.random())
-            world.start()
+            world.launch()
         id_, what = f"{script.randrange(1, 30):064x}", script.randrange(4)
         memory = script.choice([None, *range(6)])
         if found := world.there.get(id_):
@@ -308,7 +308,7 @@ def script_says(world: World, found: Inspected, what: int, memory: int | None) -
 
 policies = st.builds(
     lambda low, high, more, grace: Policy(
-        maximum=low + high + more, keep_low=low, keep_high=high, grace=grace
+        maximum=low + high + more, keep_low=low, keep_high=high, grace=grace, trash_hours=0
     ),
     *(st.integers(0, 3), st.integers(0, 3), st.integers(0, 4)),
     st.sampled_from([0, 30, 700]),

@@ -12,26 +12,32 @@ from typing import Self
 
 import click
 
-from so1.commands import settings, tables
+from so1.commands import settings, tables, trash
 from so1.docker_engine import Engine, EngineError
 from so1.escape_controls import escape_controls
 from so1.governor import cleanup
 from so1.governor.removal import GONE
 from so1.model import Container
 from so1.store.handover import Handover
-from so1.store.removal import Removal
+from so1.store.removal import Removal, old_name
+from so1.store.removals import JournalError
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array; asks nothing.")
+@click.option(
+    "--now", is_flag=True, help="Remove for good, and what is in the wastebasket as well."
+)
 @click.pass_obj
-def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -> None:
     """Remove the managed containers (label so1.managed=true), stopped ones too.
 
-    Nothing else is touched: other containers, volumes, images and networks stay. Before each is
-    removed, the command line that brings it back is printed, and left for the daemon as an event.
+    They go to the wastebasket, from which `so1 undo` takes them back; with --now, with
+    governor.trash_hours = 0, or where SO1 is not installed, for good. Nothing else is touched:
+    other containers, volumes, images and networks stay. Before each is removed, the command line
+    that makes it anew is printed, and left for the daemon as an event.
     Each has its own stop timeout to stop, or governor.stop_timeout where it has none. Ctrl-C ends
     it after those under way. With --json what is under way goes to standard error.
 
@@ -46,11 +52,16 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
         found = engine.managed()
     except EngineError as error:
         raise click.ClickException(str(error)) from error
+    folder = Path(settled.store.path).parent
+    # What is in the wastebasket has its own id in its name; a name alone removes nothing.
+    found = [(c, state) for c, state in found if old_name(c.id, c.name) == c.name]
+    keep = settled.governor.trash_hours > 0 and not now and folder.is_dir()
+    basket = trash.held(settled) if now and Path(settled.store.path).exists() else []
     came: dict[str, Removal] = {}
-    if as_json and (dry_run or not found):
+    if as_json and (dry_run or not (found or basket)):
         _print(found, came)
         return
-    if not found:
+    if not found and not basket:
         click.echo("no managed container is here; nothing to do")
         return
     if not as_json:
@@ -60,17 +71,16 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
             ((c.id[:12], c.name, c.class_, state, c.image) for c, state in found),
         )
     if dry_run:
-        click.echo(f"would remove {len(found)}; their volumes stay")
+        click.echo(f"would remove {len(found) + len(basket)}; their volumes stay")
         return
     if not yes:
-        _ask(len(found))
+        _ask(len(found) + len(basket))
 
     def tell(row: Removal) -> None:
         came[row.container_id] = row
         _tell(row, err=as_json)
 
-    folder = Path(settled.store.path).parent
-    with _interrupts() as interrupted, _Record(folder, err=as_json) as record:
+    with _interrupts() as interrupted, _Record(folder, needed=keep, err=as_json) as record:
         left = cleanup.remove(
             engine,
             [container for container, _ in found],
@@ -78,14 +88,17 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
             write=record.write,
             tell=tell,
             interrupted=interrupted,
+            keep=keep,
         )
+    stuck = 0
+    if basket and not interrupted.is_set():
+        stuck = trash.empty_all(settled, engine, err=as_json)
     if as_json:
         _print(found, came)
     if left.not_begun:
         click.echo(f"interrupted: {left.not_begun} of {len(found)} were not begun", err=True)
-    if left.failed or left.not_begun:
-        here = left.failed + left.not_begun
-        click.echo(f"Error: {here} of {len(found)} are still here", err=True)
+    if here := left.failed + left.not_begun + stuck:
+        click.echo(f"Error: {here} of {len(found) + len(basket)} are still here", err=True)
         sys.exit(1)
 
 
@@ -127,6 +140,8 @@ def _print(found: list[tuple[Container, str]], came: dict[str, Removal]) -> None
 def _tell(came: Removal, *, err: bool) -> None:
     if came.step == "removed":
         line = f"removed {came.container_name}"
+    elif came.step == "trashed":
+        line = f"removed {came.container_name}: it is in the wastebasket"
     elif came.reason == GONE:
         line = f"removed {came.container_name}: it went by itself"
     elif came.step == "refused":
@@ -139,8 +154,9 @@ def _tell(came: Removal, *, err: bool) -> None:
 class _Record:
     """The terminal and, where SO1 is installed, the daemon are told of each step beforehand."""
 
-    def __init__(self, folder: Path, *, err: bool) -> None:
+    def __init__(self, folder: Path, *, needed: bool, err: bool) -> None:
         self._folder = folder
+        self._needed = needed
         self._err = err
         self._handover: Handover | None = None
 
@@ -172,8 +188,12 @@ class _Record:
                 self._lost(error)
                 self._handover.close()
                 self._handover = None
+        if self._needed and not self._handover:
+            raise JournalError(f"{self._folder} cannot be written to; --now removes it for good")
 
     def _lost(self, error: OSError) -> None:
+        if self._needed:
+            return
         # What was asked for is done all the same; the terminal has the lines.
         click.echo(
             f"Warning: no events are kept of this, as {self._folder} cannot be written to"

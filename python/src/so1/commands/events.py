@@ -15,7 +15,7 @@ from so1.escape_controls import escape_controls
 from so1.store.database import DatabaseError, open_reader
 
 _QUERY = (
-    "SELECT timestamp, kind, outcome, container_id, container_name, image, class, ram_usage,"
+    "SELECT id, timestamp, kind, outcome, container_id, container_name, image, class, ram_usage,"
     " cpu_usage, rule, detail, recreate FROM events WHERE timestamp >= ? ORDER BY id DESC LIMIT ?"
 )
 
@@ -34,6 +34,7 @@ def _read(store: Path, since_ms: int, limit: int) -> list[dict[str, object]]:
 def _cells(event: dict[str, object]) -> tuple[object, ...]:
     at, ram = event["timestamp"], event["ram_usage"]
     return (
+        event["id"],
         datetime.fromtimestamp(int(str(at)) / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         *(event["kind"], event["outcome"], event["container_name"], event["image"], event["rule"]),
         f"{int(str(ram)) / 1024:.1f}" if ram is not None else "",
@@ -56,8 +57,9 @@ def _cells(event: dict[str, object]) -> tuple[object, ...]:
 def command(path: Path, since: int, limit: int, *, as_json: bool) -> None:
     """Show what the daemon did, refused or could not do, the latest last.
 
-    After the table stand the command lines that bring removed containers back. The values of
-    environment variables are not among them: `--env NAME` takes each from your shell. RAM is in
+    `so1 undo EVENT` takes a removed container back. After the table stand the command lines that
+    make removed containers anew. The values of environment variables are not among them:
+    `--env NAME` takes each from your shell. RAM is in
     KiB in JSON, CPU in percent of one CPU, the timestamp in milliseconds since 1970.
 
     Exit codes: 0 shown, or there are none; 1 the database cannot be read; 2 wrong usage.
@@ -72,11 +74,22 @@ def command(path: Path, since: int, limit: int, *, as_json: bool) -> None:
         return
     tables.show(
         "",
-        ["TIME", "KIND", "OUTCOME", "CONTAINER", "IMAGE", "RULE", "RAM MiB", "CPU %", "DETAIL"],
+        [
+            "EVENT",
+            "TIME",
+            "KIND",
+            "OUTCOME",
+            "CONTAINER",
+            "IMAGE",
+            "RULE",
+            "RAM MiB",
+            "CPU %",
+            "DETAIL",
+        ],
         map(_cells, found),
     )
     back = [event for event in found if event["outcome"] == "done" and event["recreate"]]
     if back:
-        click.echo("\nto bring one back:")
+        click.echo("\nto bring one back: so1 undo EVENT, or make it anew:")
     for event in back:
         click.echo(escape_controls(str(event["recreate"])))

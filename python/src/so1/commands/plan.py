@@ -15,6 +15,8 @@ from so1.docker_engine import Engine, EngineError, UnreachableError
 from so1.escape_controls import escape_controls
 from so1.governor import checks
 from so1.governor.policy import Plan, Verdict, age, plan
+from so1.store import trash
+from so1.store.database import DatabaseError
 
 
 def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
@@ -22,7 +24,13 @@ def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
     engine = Engine(settled.docker)
     sample = measure.take(settled, over, engine.running())
     look = checks.look_again(sample.containers, engine)
-    planned = plan(look.usages, settled.governor, sample.snapshot.taken_ns, held=look.held)
+    planned = plan(
+        look.usages,
+        settled.governor,
+        sample.snapshot.taken_ns,
+        held=look.held,
+        spared=_spared(settled),
+    )
     against = {}
     for verdict in planned.removals:
         try:
@@ -35,6 +43,14 @@ def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
         if why:
             against[verdict.container.id] = why
     return planned, against
+
+
+def _spared(settled: Config) -> dict[str, str]:
+    try:
+        return trash.spared(Path(settled.store.path), settled.governor.undo_spare_hours)
+    except DatabaseError as error:
+        click.echo(f"Warning: what was taken back is not known: {error}", err=True)
+        return {}
 
 
 def _row(verdict: Verdict, planned: Plan, against: dict[str, str]) -> dict[str, object]:
@@ -82,6 +98,7 @@ def command(
     unmeasured     what the kernel charges it is not known; kept, and takes no place
     restarting     the engine had to restart it, lately; kept, and takes no place
     may-not-go     a volume would go with it; kept
+    taken-back     somebody took it back (so1 undo); kept for a while, and does not count
     within-limits  among those of its class that are kept
     grace-period   too young to be weighed
     excess-low     more low ones than governor.keep_low; the worst go

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Removing every managed container, whatever the policy says; never a volume, never another."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from so1.docker_engine import Engine
 from so1.governor import checks, removal
 from so1.model import Container
 from so1.store.removal import Removal
+from so1.store.removals import JournalError
 
 _AT_ONCE = 4
 _WHY = "so1 cleanup removes every managed container"
@@ -32,10 +34,12 @@ def remove(
     write: removal.Write,
     tell: Callable[[Removal], None],
     interrupted: threading.Event,
+    keep: bool,
     clock: Callable[[], float] = time.time,
 ) -> Left:
     """Stop and remove containers, several at a time; none that fails stops the others.
 
+    With `keep` they go to the wastebasket; then `write` raises JournalError where it cannot write.
     `write` gets each step before it is taken, and how it ended; `tell` gets how each ended. Both
     are called in several threads, one at a time. Once `interrupted` is set no further removal is
     begun; those under way are waited for.
@@ -67,11 +71,13 @@ def remove(
             objection=lambda now: checks.untouchable(now, container),
             write=note,
             clock=clock,
+            keep=keep,
         )
         with telling:
-            write(came)
+            with contextlib.suppress(JournalError):
+                write(came)  # what is not written down is seen by the next one to look
             tell(came)
-        return came.step == "removed" or came.reason == removal.GONE
+        return came.step in ("removed", "trashed") or came.reason == removal.GONE
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="cleanup") as pool:
         came = list(pool.map(one, containers))

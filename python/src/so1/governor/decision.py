@@ -16,7 +16,7 @@ from so1.model import ContainerUsage
 class Decision(msgspec.Struct, frozen=True):
     """The containers as they were looked at last, the policy, and what is known from before.
 
-    For `unfinished` and `held` see policy.plan.
+    For `unfinished`, `held` and `spared` see policy.plan.
     """
 
     usages: Sequence[ContainerUsage]
@@ -24,6 +24,7 @@ class Decision(msgspec.Struct, frozen=True):
     taken_ns: int
     unfinished: bool = False
     held: Mapping[str, str] = {}
+    spared: Mapping[str, str] = {}
 
     def plan(self) -> Plan:
         """Decide."""
@@ -33,6 +34,7 @@ class Decision(msgspec.Struct, frozen=True):
             self.taken_ns,
             unfinished=self.unfinished,
             held=self.held,
+            spared=self.spared,
         )
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from so1.config import Config, Policy
 from so1.docker_engine import Engine, EngineError, Happened, UnreachableError
-from so1.governor import checks, removal
+from so1.governor import checks, keeper, removal
 from so1.governor.decision import Decision, Note
 from so1.governor.policy import Plan, Verdict
 from so1.model import Container, ContainerUsage
@@ -35,7 +36,7 @@ _UNMEASURED_NS = 60_000_000_000
 """How long a container's figures may be missing before that is told: it may have just begun."""
 
 
-class Journal(Protocol):
+class Journal(keeper.Journal, Protocol):
     """Where removals are written down before they are carried out (store.removals.Removals)."""
 
     def write(self, removals: Sequence[Removal], *, dropped: Sequence[str] = ()) -> None:
@@ -46,6 +47,12 @@ class Journal(Protocol):
 
     def ended(self) -> list[Removal]:
         """Give those that ended and were told; raises JournalError."""
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Keep others away from the wastebasket; gives False where one is at it."""
+
+    def spared(self, hours: float) -> dict[str, str]:
+        """Give whom somebody took back within so many hours, and why each is left alone."""
 
 
 class Governor:
@@ -76,6 +83,8 @@ class Governor:
         self._ending = threading.Event()
         self._known: dict[str, Removal] = {}
         """Removals that have not ended or are not told for good yet, by container."""
+        self._unwritten: set[str] = set()
+        """Those of which the journal did not take the last step."""
         self._said: dict[str, set[tuple[str, ...]]] = {}
         """What was told of each container."""
         self._left: set[str] | None = None
@@ -86,6 +95,9 @@ class Governor:
         """Those that were looked at and are none of these."""
         self._missing: dict[str, int] = {}
         """Since when a container is unmeasured."""
+        self._spared: dict[str, str] = {}
+        """Whom somebody took back, and why each is left alone."""
+        self._keeper = keeper.Keeper(engine, journal, clock=clock, beat=beat)
 
     def reconfigure(self, config: Config) -> None:
         """Go by another configuration from the next tick on; what was begun and told stays."""
@@ -128,8 +140,11 @@ class Governor:
             events.append(event)
 
         listed = {usage.container.id for usage in usages}
-        self._remember(say)
-        self._forget(listed)
+        with self._journal.alone() as alone:
+            self._remember(policy, say)
+            self._forget(listed)
+            if alone:
+                self._tend(listed, policy, say)
         self._finish(listed, policy, say)
         if policy.mode == "observe":
             # What was planned and not begun does not wait for the mode to change: by then it would
@@ -146,10 +161,11 @@ class Governor:
             self._carry_out(planned, policy, say)
         return events
 
-    def _remember(self, say: Tell) -> None:
+    def _remember(self, policy: Policy, say: Tell) -> None:
         """Take up what was begun before, by this process, an earlier one, or the clean-up."""
         try:
             found = {one.container_id: one for one in self._journal.take_in()}
+            self._spared = self._journal.spared(policy.undo_spare_hours)
             if self._left is None:
                 for one in self._journal.ended():
                     self._tells(one.container_id, one.outcome, one.rule, one.reason)
@@ -158,7 +174,10 @@ class Governor:
             return
         # The database has told what ended and is not among these any more.
         self._known = found | {
-            id_: one for id_, one in self._known.items() if not one.ended or id_ in found
+            id_: one
+            for id_, one in self._known.items()
+            if (not one.ended or id_ in found or id_ in self._unwritten)
+            and not _overtakes(found.get(id_), one)
         }
         if self._left is None:
             self._left = {
@@ -168,10 +187,36 @@ class Governor:
                 if one.failure:
                     self._tells(one.container_id, "failed", one.rule, one.failure)
         # What the journal did not take when it came to it.
-        self._write([one for id_, one in self._known.items() if found.get(id_, one) != one])
+        self._write(
+            [
+                one
+                for id_, one in self._known.items()
+                if found.get(id_, one) != one or id_ in self._unwritten
+            ]
+        )
         for one in list(self._known.values()):
             if one.ended and self._tells(one.container_id, one.outcome, one.rule, one.reason):
                 say(one.event())
+
+    def _tend(self, listed: set[str], policy: Policy, say: Tell) -> None:
+        """Finish what was to be taken back, and remove for good what was kept for long enough."""
+        returning = [one for one in self._known.values() if one.step == "returning"]
+        try:
+            for row in self._keeper.finish(returning):
+                if row.step == "returning":
+                    why = row.failure or row.reason
+                    if self._tells(row.container_id, "failed", row.rule, why):
+                        say(row.event())
+                elif row.step == "trashed":
+                    self._write([row])
+                    say(replace(row, step="returning").told_as("failed", row.failure or ""))
+                else:
+                    self._end(row, say)
+            for row in self._keeper.tend(listed, policy, done=self._unwritten):
+                self._end(row, say)
+            self._spared = self._journal.spared(policy.undo_spare_hours)
+        except JournalError as error:
+            _log.warning("the wastebasket cannot be read: %s", error)
 
     def _forget(self, listed: set[str]) -> None:
         """Drop what is remembered of containers that do not run any more."""
@@ -204,7 +249,7 @@ class Governor:
                 continue
             self._beat()
             try:
-                now = removal.finish(begun, self._engine, self._clock)
+                now = removal.finish(begun, self._engine, self._clock, keep=policy.trash_hours > 0)
             except UnreachableError as error:
                 _log.info("%s", error)
                 return
@@ -219,7 +264,7 @@ class Governor:
     ) -> tuple[Decision, Plan]:
         """Plan; where something would go, look again, and plan with what was seen."""
         unfinished = bool((self._left or set()) & {usage.container.id for usage in usages})
-        decision = Decision(usages, policy, taken_ns, unfinished, dict(self._held))
+        decision = Decision(usages, policy, taken_ns, unfinished, dict(self._held), self._spared)
         found = decision.plan()
         if found.removals and not found.emergency:
             usages, held, may_go = checks.look_again(usages, self._engine, beat=self._beat)
@@ -295,6 +340,7 @@ class Governor:
             if begun is None or begun.step != "stopping":
                 continue
             if verdict.keep and verdict.rule != "unmeasured":
+                removal.let_go(begun, self._engine)
                 why = "it was asked to stop, still runs, and is to be kept by now; it may yet stop"
                 self._end(replace(begun, step="failed", reason=why, timestamp=self._now()), say)
 
@@ -308,6 +354,7 @@ class Governor:
                 self._engine,
                 objection=lambda now: checks.objection(now, verdict),
                 clock=self._clock,
+                keep=self._policy.trash_hours > 0,
             )
             why = [found.reason] if found.ended else []
             outcome: Outcome = found.outcome if found.ended else "planned"
@@ -337,6 +384,7 @@ class Governor:
                     objection=lambda now: checks.objection(now, verdict),
                     write=self._begin,
                     clock=self._clock,
+                    keep=policy.trash_hours > 0,
                 )
             except Exception as error:  # noqa: BLE001 - a fault of ours in one is not the others'
                 _log.exception("the removal of %s failed", row.container_name)
@@ -407,12 +455,16 @@ class Governor:
             started_at=begun.started_at,
             failure=begun.failure,
             recreate=begun.recreate,
+            original=begun.original,
         )
 
     def _begin(self, row: Removal) -> None:
         """Write down that a container is going to be stopped; raises JournalError."""
         self._journal.write([row])
         self._known[row.container_id] = row
+        # Of one that was taken back and goes again, that is told again.
+        said = self._said.get(row.container_id, set())
+        self._said[row.container_id] = {what for what in said if what[0] != "done"}
 
     def _end(self, row: Removal, say: Tell) -> None:
         if event := self._came(row):
@@ -448,7 +500,9 @@ class Governor:
             self._journal.write(rows, dropped=dropped)
         except JournalError as error:
             _log.info("the journal of removals cannot be written to: %s", error)
+            self._unwritten |= {row.container_id for row in rows}
             return False
+        self._unwritten -= {row.container_id for row in rows}
         return True
 
     def _of(self, verdict: Verdict) -> set[tuple[str, ...]]:
@@ -456,3 +510,12 @@ class Governor:
 
     def _now(self) -> int:
         return round(self._clock() * 1000)
+
+
+def _overtakes(found: Removal | None, known: Removal) -> bool:
+    """Whether a command has done something about a container since this process has."""
+    return (
+        found is not None
+        and found.step in ("returning", "returned", "emptied")
+        and found.timestamp > known.timestamp
+    )

@@ -12,6 +12,9 @@ nobody's place in its class, as it may be the largest of all. The same holds for
 crashing: it is small each time only because it has just begun. One that may not be removed does
 take a place, since it stays whatever is decided.
 
+One that somebody took back out of the wastebasket is outside of the policy for a while: it is kept,
+takes no place and does not count towards `maximum`. So taking one back removes no other.
+
 The quotas are each class's own, in an emergency too. A class that has fewer than its quota does not
 lend the rest to the other: eleven low ones and no high one come down to keep_low, not to
 keep_low + keep_high. What was lent would be above the quota a tick later, and a container would
@@ -31,6 +34,7 @@ Rule = Literal[
     "unmeasured",
     "restarting",
     "may-not-go",
+    "taken-back",
     "grace-period",
     "within-limits",
     "excess-low",
@@ -81,27 +85,47 @@ def plan(
     *,
     unfinished: bool = False,
     held: Mapping[str, str] | None = None,
+    spared: Mapping[str, str] | None = None,
 ) -> Plan:
     """Decide on every container, as it was measured at `taken_ns` on CLOCK_BOOTTIME.
 
     `unfinished` says that an emergency has containers left for which there was no time; `held` are
-    those that may not be removed, by id, with the reason.
+    those that may not be removed, by id, with the reason; `spared` those that somebody took back.
     """
+    spared = spared or {}
     members: dict[str, list[ContainerUsage]] = {"low": [], "high": [], "unmanaged": []}
     for usage in sorted(usages, key=_worst_first):
         members[usage.container.class_].append(usage)
-    managed = len(members["low"]) + len(members["high"])
+    taken_back = [
+        usage
+        for class_ in ("low", "high")
+        for usage in members[class_]
+        if usage.container.id in spared
+    ]
+    managed = len(members["low"]) + len(members["high"]) - len(taken_back)
     many = managed > policy.maximum
     emergency = many or unfinished
     verdicts = [
         Verdict(usage, "unmanaged", "not-managed", keep=True, reason="it is not managed")
         for usage in members["unmanaged"]
     ]
+    verdicts += [
+        Verdict(
+            usage,
+            usage.container.class_,
+            "taken-back",
+            keep=True,
+            reason=spared[usage.container.id],
+        )
+        for usage in taken_back
+    ]
     quotas: dict[ContainerClass, int] = {"low": policy.keep_low, "high": policy.keep_high}
     for class_, quota in quotas.items():
         counted = []
         stuck = 0
         for usage in members[class_]:
+            if usage.container.id in spared:
+                continue
             rule, reason = _set_aside(usage, policy, taken_ns, held or {}, emergency=emergency)
             if rule is None:
                 counted.append(usage)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The `docker run` command line that would bring a removed container back.
+"""What brings a removed container back: a `docker run` line, and what the engine creates it from.
 
 What the image says itself is left out. The values of environment variables are left out too, as the
 command line is kept in a database and shown in dashboards: `-e NAME` takes the value from the shell
@@ -111,6 +111,25 @@ _MADE = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/mtab", "/.dock
 """Files that the engine itself puts into a container's layer."""
 
 
+_EMPTY_SAYS = {"MaskedPaths", "ReadonlyPaths", "MemorySwappiness", "StopTimeout", "Init"}
+"""Settings whose nothing (an empty list, 0, false) is not the default."""
+_CLIENTS = {"ContainerIDFile", "ConsoleSize"}
+"""What the engine notes of the client that made a container."""
+_ENDPOINT = ("IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority")
+"""Of an endpoint, what somebody has set; the rest is how it came to be."""
+
+
+class Body(msgspec.Struct, frozen=True):
+    """What the engine creates a container from, without secrets.
+
+    unset names the environment variables whose values are not in it, lost what else is not.
+    """
+
+    body: dict[str, Any]
+    unset: list[str]
+    lost: list[str]
+
+
 class Recreate(msgspec.Struct, frozen=True):
     """A command line, and what it cannot hold, a clause each."""
 
@@ -146,6 +165,81 @@ def command(container: Inspection, image: Inspection | None, named: Inspection |
         notes.append("its GPUs are not named")
     notes += _unsaid(config, host, base)
     return Recreate(" ".join(map(quote, words)), notes)
+
+
+def body(container: Inspection, image: Inspection | None) -> Body:
+    """Write what the engine creates a container like this one from; `image` is what it was made of.
+
+    Like the command line it is kept in a database, so it holds no value of the environment either.
+    Volumes without a name come back by the name that they got.
+    """
+    base: Inspection = ((image or {}).get("Config") or {}) if image else {}
+    lost: list[str] = []
+    own = _said(container["Config"])
+    unset = _environment(container["Config"], base)
+    own["Env"] = [one for one in own.get("Env", ()) if one.partition("=")[0] not in unset]
+    if own.get("Hostname") == container["Id"][:12]:
+        del own["Hostname"]
+    if not _words(own.get("Entrypoint")) and _words(base.get("Entrypoint")):
+        own["Entrypoint"] = [""]
+    own.pop("Volumes", None)  # they are among the mounts, with their names
+    host = _said(container["HostConfig"])
+    for key in _CLIENTS:
+        host.pop(key, None)
+    logs = host.get("LogConfig") or {}
+    if logs.get("Config") and logs.get("Type") not in _PLAIN_LOGS:
+        lost.append(f"the options of its log driver: {', '.join(sorted(logs['Config']))}")
+        host["LogConfig"] = {"Type": logs["Type"]}
+    host["Mounts"], unsaid = _body_mounts(container)
+    lost += unsaid
+    host["Binds"] = [*(host.get("Binds") or ()), *_anonymous(container)]
+    joined = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    names = {str(container["Name"]).removeprefix("/"), container["Id"][:12]}
+    networks = {name: _endpoint(found or {}, names) for name, found in joined.items()}
+    return Body({**own, "HostConfig": host, "Networks": networks}, unset, lost)
+
+
+def _said(settings: Inspection) -> dict[str, Any]:
+    """Leave out what says nothing."""
+    return {key: value for key, value in settings.items() if value or _says(key, value)}
+
+
+def _says(key: str, value: object) -> bool:
+    return key in _EMPTY_SAYS and value is not None
+
+
+def _body_mounts(container: Inspection) -> tuple[list[dict[str, Any]], list[str]]:
+    mounted = {mount.get("Destination"): mount for mount in container.get("Mounts") or ()}
+    result, lost = [], []
+    for mount in container["HostConfig"].get("Mounts") or ():
+        made = dict(mount)
+        if name := (mounted.get(mount["Target"]) or {}).get("Name"):
+            made.setdefault("Source", name)
+        volume = dict(made.get("VolumeOptions") or {})
+        if (volume.pop("DriverConfig", None) or {}).get("Options"):
+            lost.append(f"the options of the volume's driver at {mount['Target']}")
+            made["VolumeOptions"] = volume
+        result.append(made)
+    return result, lost
+
+
+def _anonymous(container: Inspection) -> list[str]:
+    """Name the volumes that no setting names: those of the image, and of `--volume /path`."""
+    host = container["HostConfig"]
+    said = {_target(bind) for bind in host.get("Binds") or ()}
+    said |= {mount["Target"] for mount in host.get("Mounts") or ()}
+    return [
+        f"{mount['Name']}:{mount['Destination']}" + ("" if mount.get("RW", True) else ":ro")
+        for mount in container.get("Mounts") or ()
+        if mount.get("Name") and mount["Destination"] not in said
+    ]
+
+
+def _endpoint(endpoint: Inspection, own: set[str]) -> dict[str, Any]:
+    found = {key: endpoint[key] for key in _ENDPOINT if endpoint.get(key)}
+    if "Aliases" in found:
+        found["Aliases"] = _aliases(endpoint, own)
+    return found
 
 
 def own_files(container: Inspection, changed: Iterable[str]) -> list[str]:

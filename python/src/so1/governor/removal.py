@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Removing one container: look again, write it down, stop, remove; and finishing what was begun.
+"""Removing one container: look again, write it down, stop, set aside or remove; and finishing that.
 
-Each step is written to a journal before it is taken. So whenever a process ends on the way, by a
-kill or a power cut, the next one knows what was begun, and how to bring the container back.
+What is set aside is in the wastebasket (so1.governor.basket): stopped, never started by the engine
+itself, under another name. Each step is written to a journal before it is taken. So whenever a
+process ends on the way, by a kill or a power cut, the next one knows what was begun, and how to
+bring the container back.
 """
 
 import logging
@@ -12,13 +14,14 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from so1.docker_engine import Engine, EngineError, Inspected, NotFoundError
-from so1.governor import recreate
-from so1.store.removal import Removal, Step
+from so1.governor import basket, recreate
+from so1.store.removal import Original, Removal, Step, old_name
 from so1.store.removals import JournalError
 
 _log = logging.getLogger(__name__)
 GONE = "it is gone already"
 """Why one is refused that somebody else has removed."""
+_KEPT = "so1 undo brings it back as it was"
 _FILES = 3
 """Files of a container's own layer that a note names."""
 
@@ -42,14 +45,17 @@ def attempt(
     objection: Objection,
     write: Write,
     clock: Clock,
+    keep: bool,
 ) -> Removal:
     """Remove a container, unless `objection` finds a reason against it as it is now.
 
+    With `keep` it goes to the wastebasket, where the engine lets it be kept: one that was started
+    with --rm is gone once it has stopped.
     It has its own stop timeout to stop, or `patience` seconds where it has none. Gives the removal
     as it ended; its step is still 'stopping', with a failure, where the engine was asked to stop
     the container and did not say that it did: it may stop later. Such a one is tried again.
     """
-    now, looked = _look(removal, engine, objection, clock)
+    now, looked = _look(removal, engine, objection, clock, keep=keep)
     if now is None:
         return looked
     begun = _at(looked, "stopping", clock, started_at=now.started_at, failure=None)
@@ -60,6 +66,9 @@ def attempt(
         return _did_not(removal, why, clock)
     try:
         engine.stop(begun.container_id, patience if now.stop_timeout is None else now.stop_timeout)
+        if keep and basket.may_hold(now):
+            basket.put(begun, engine)
+            return _at(begun, "trashed", clock)
         engine.remove(begun.container_id)
     except NotFoundError:
         # Started with --rm, it is gone as soon as it has stopped.
@@ -71,13 +80,15 @@ def attempt(
     return _at(begun, "removed", clock)
 
 
-def rehearse(removal: Removal, engine: Engine, *, objection: Objection, clock: Clock) -> Removal:
+def rehearse(
+    removal: Removal, engine: Engine, *, objection: Objection, clock: Clock, keep: bool
+) -> Removal:
     """Do all of an attempt that changes nothing; gives what stands against it, or the command."""
-    return _look(removal, engine, objection, clock)[1]
+    return _look(removal, engine, objection, clock, keep=keep)[1]
 
 
 def _look(
-    removal: Removal, engine: Engine, objection: Objection, clock: Clock
+    removal: Removal, engine: Engine, objection: Objection, clock: Clock, *, keep: bool
 ) -> tuple[Inspected | None, Removal]:
     """Look at a container right before it goes; gives no inspection where it is not to go now."""
     begun = removal.step == "stopping"
@@ -93,13 +104,22 @@ def _look(
         # It stops just now; the next tick finishes it.
         return None, removal
     if why := objection(now):
+        let_go(removal, engine)
         return None, _at(removal, "refused", clock, reason=why)
-    command, note = command_line(now, engine)
-    reason = f"{removal.reason}; {note}" if note else removal.reason
-    return now, _at(removal, removal.step, clock, recreate=command, reason=reason)
+    command, notes, original = describe(now, engine, removal.original)
+    if keep and basket.may_hold(now):
+        notes = [_KEPT]
+    elif keep:
+        notes.append(f"{basket.cannot_hold(now)}, so it cannot be kept in the wastebasket")
+    reason = "; ".join([removal.reason, *notes])
+    return now, _at(
+        removal, removal.step, clock, recreate=command, reason=reason, original=original
+    )
 
 
-def _at(removal: Removal, step: Step, clock: Clock, **changes: str | float | None) -> Removal:
+def _at(
+    removal: Removal, step: Step, clock: Clock, **changes: str | float | Original | None
+) -> Removal:
     return replace(removal, step=step, timestamp=round(clock() * 1000), **changes)
 
 
@@ -110,8 +130,18 @@ def _did_not(removal: Removal, why: str, clock: Clock) -> Removal:
     return _at(removal, "failed", clock, reason=why)
 
 
-def finish(removal: Removal, engine: Engine, clock: Clock) -> Removal:
-    """Remove what has stopped after it was asked to; gives the removal as it is now.
+def let_go(removal: Removal, engine: Engine) -> None:
+    """Undo what was changed about a container that is not to go after all."""
+    if removal.step != "stopping":
+        return
+    try:
+        basket.put_back(removal, engine)
+    except EngineError as error:
+        _log.warning("%s", error)
+
+
+def finish(removal: Removal, engine: Engine, clock: Clock, *, keep: bool) -> Removal:
+    """Set aside or remove what has stopped after it was asked to; gives the removal as it is now.
 
     It stays as it is while the container still runs. One that was started again since is none of
     ours. Raises EngineError where the engine does not do it now.
@@ -121,31 +151,52 @@ def finish(removal: Removal, engine: Engine, clock: Clock) -> Removal:
     except NotFoundError:
         return _at(removal, "removed", clock)
     if now.id != removal.container_id or now.started_at != removal.started_at:
+        let_go(removal, engine)
         why = "it was started again after it was asked to stop"
         return _at(removal, "refused", clock, reason=why)
     if now.running:
         return removal
     if not now.container.managed:
         return _at(removal, "refused", clock, reason="it is not managed")
+    if keep and removal.original and basket.may_hold(now):
+        basket.put(removal, engine)
+        return _at(removal, "trashed", clock)
     engine.remove(removal.container_id)
     return _at(removal, "removed", clock)
 
 
-def command_line(now: Inspected, engine: Engine) -> tuple[str | None, str]:
-    """Give the command line that would bring it back, and what there is to say about it."""
-    notes = [f"its volumes are kept: {', '.join(now.volumes)}"] if now.volumes else []
+def describe(
+    now: Inspected, engine: Engine, before: Original | None = None
+) -> tuple[str | None, list[str], Original]:
+    """Give the command line that would bring it back, what there is to say about it, what it was.
+
+    `before` is what it was when its removal was begun: what was changed on the way is not its own.
+    """
+    host = now.raw.get("HostConfig") or {}
+    name, restart = now.name, host.get("RestartPolicy") or {}
+    if (own := old_name(now.id, name)) != name:
+        name = before.name if before else own
+    if before and now.restarting in basket.NEVER:
+        restart = before.restart
+    original = Original(name=name, running=now.running, restart=restart, image_id=now.image_id)
+    volumes = [f"its volumes are kept: {', '.join(now.volumes)}"] if now.volumes else []
+    raw = {**now.raw, "Name": f"/{name}"}
+    raw["HostConfig"] = {**host, "RestartPolicy": restart}
     try:
         image = engine.inspect_image(now.image_id)
         named = engine.inspect_image(now.image)
-        made = recreate.command(now.raw, image, named)
+        made = recreate.command(raw, image, named)
+        body = recreate.body(raw, image)
     except EngineError as error:
         _log.warning("%s", error)
-        return None, "; ".join(notes)
+        return None, volumes, original
     except (LookupError, TypeError, ValueError, AttributeError):
         # An engine may describe a container in ways that we do not know; it goes all the same.
         _log.exception("no command line for %s", now.id)
-        return None, "; ".join(notes)
-    return made.command, "; ".join([*notes, *made.notes, *_own_files(now, engine)])
+        return None, volumes, original
+    files = _own_files(now, engine)
+    original = replace(original, body=body.body, unset=body.unset, lost=[*body.lost, *files])
+    return made.command, [*volumes, *made.notes, *files], original
 
 
 def _own_files(now: Inspected, engine: Engine) -> list[str]:

@@ -133,14 +133,16 @@ class Replay:
             held = {row[_ID]: why for row in rows if row[_AT_STAKE]} | dict(held)
         # How far an emergency came in time is known of the policy that ran, and of no other.
         unfinished = past.unfinished and policy == past.policy
-        return decisions.again(rows, policy, unfinished=unfinished, held=held).plan()
+        return decisions.again(
+            rows, policy, unfinished=unfinished, held=held, spared=past.spared
+        ).plan()
 
     def _by_the_daemon(self, past: Past) -> set[str]:
         """Tell whom the daemon was to remove then."""
         if past.policy.mode == "observe":
             return set()
         ran = decisions.again(
-            past.rows, past.policy, unfinished=past.unfinished, held=past.held
+            past.rows, past.policy, unfinished=past.unfinished, held=past.held, spared=past.spared
         ).plan()
         return {verdict.container.id for verdict in ran.removals}
 

@@ -256,6 +256,11 @@ class Database:
         return self._watched_before + round((self._boottime() - self._opened_at) * 1000)
 
     @_alone
+    def watched_ms(self) -> int:
+        """Tell how long the database has been watched; 0 while it is not open."""
+        return self._watched_ms() if self._connection is not None else 0
+
+    @_alone
     def close(self) -> None:
         """Close the file and leave its -wal and -shm in place.
 

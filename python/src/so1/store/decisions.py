@@ -22,7 +22,7 @@ from so1.store.rows import DecisionRow
 
 _FIRST = "SELECT timestamp, id FROM decisions WHERE timestamp >= ? ORDER BY id LIMIT 1"
 _DECISIONS = (
-    "SELECT timestamp, mode, maximum, keep_low, keep_high, grace, unfinished, seen, held"
+    "SELECT timestamp, mode, maximum, keep_low, keep_high, grace, unfinished, seen, held, spared"
     " FROM decisions WHERE id >= ? ORDER BY id"
 )
 _TICKS = (
@@ -64,6 +64,7 @@ class Past(NamedTuple):
     unfinished: bool
     held: Mapping[str, str]
     rows: Sequence[Row]
+    spared: Mapping[str, str] = {}
 
 
 def row(sample: Sample, decision: Decision) -> DecisionRow:
@@ -89,6 +90,7 @@ def row(sample: Sample, decision: Decision) -> DecisionRow:
         unfinished=decision.unfinished,
         seen=json.dumps(seen) if seen else None,
         held=json.dumps(dict(decision.held)) if decision.held else None,
+        spared=json.dumps(dict(decision.spared)) if decision.spared else None,
     )
 
 
@@ -100,11 +102,16 @@ def _figures(usage: ContainerUsage, taken_ns: int) -> list[int | None]:
 
 
 def again(
-    rows: Sequence[Row], policy: Policy, *, unfinished: bool, held: Mapping[str, str]
+    rows: Sequence[Row],
+    policy: Policy,
+    *,
+    unfinished: bool,
+    held: Mapping[str, str],
+    spared: Mapping[str, str],
 ) -> Decision:
     """Make a decision to be made again, by this policy, on a clock that begins at that moment."""
     usages = [_usage(Member._make(each)) for each in rows]
-    return Decision(usages, policy, 0, unfinished, held)
+    return Decision(usages, policy, 0, unfinished, held, spared)
 
 
 def _usage(member: Member) -> ContainerUsage:
@@ -182,7 +189,7 @@ class History:
                 yield timestamp, list(rows)
 
     def _past(self, row: Row, rows: list[Row]) -> Past:
-        timestamp, *policy, unfinished, seen, held = row
+        timestamp, *policy, unfinished, seen, held, spared = row
         key = tuple(policy)
         if key not in self._policies:
             names = ("mode", "maximum", "keep_low", "keep_high", "grace")
@@ -190,7 +197,12 @@ class History:
         if seen:
             rows = list(_as_seen(rows, json.loads(seen)))
         return Past(
-            timestamp, self._policies[key], bool(unfinished), json.loads(held) if held else {}, rows
+            timestamp,
+            self._policies[key],
+            bool(unfinished),
+            json.loads(held) if held else {},
+            rows,
+            json.loads(spared) if spared else {},
         )
 
 

@@ -7,6 +7,8 @@ import msgspec
 
 Kind = Literal[
     "remove",
+    "trash",
+    "undo",
     "governor",
     "docker",
     "database",

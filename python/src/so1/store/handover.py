@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What `so1 cleanup` leaves for the daemon, which alone writes to the database.
+"""What `so1 cleanup`, `undo` and `trash empty` leave for the daemon.
 
-Each run writes a file of its own beside the database, a line for each step of a removal, before the
-step is taken. The file is locked for as long as the run lasts, so that the daemon does not finish
-what is still under way. Without a daemon the files wait for the next one.
+The daemon alone writes to the database. Each run writes a file of its own beside it, a line for
+each step of a removal, before the step is taken. The file is locked for as long as the run lasts,
+so that the daemon does not finish what is still under way. Without a daemon the files wait for the
+next one.
 """
 
 import contextlib
@@ -56,11 +57,15 @@ class Handover:
 
 
 class Run(NamedTuple):
-    """What a run left: the last step of each removal; of one that lasts, only those that ended."""
+    """What a run left: the last step of each removal; of one that lasts, only those that ended.
+
+    returning are the containers that a run which lasts takes back just now.
+    """
 
     path: Path
     removals: list[Removal]
     over: bool
+    returning: list[str]
 
 
 def read(folder: Path) -> list[Run]:
@@ -100,4 +105,6 @@ def _read(path: Path) -> Run:
                 _log.warning("a line of %s is not understood: %s", path, error)
             else:
                 last[removal.container_id] = removal
-    return Run(path, [one for one in last.values() if over or one.ended], over)
+    found = list(last.values())
+    returning = [one.container_id for one in found if one.step == "returning" and not over]
+    return Run(path, [one for one in found if over or one.ended], over, returning)

@@ -125,7 +125,7 @@ class LimitRow(NamedTuple):
 class DecisionRow(NamedTuple):
     """A decision of the governor; timestamp is that of the tick it decided upon.
 
-    seen and held are JSON, None where there is nothing in them.
+    seen, held and spared are JSON, None where there is nothing in them.
     """
 
     timestamp: int
@@ -137,6 +137,7 @@ class DecisionRow(NamedTuple):
     unfinished: int
     seen: str | None = None
     held: str | None = None
+    spared: str | None = None
 
 
 COLUMNS: dict[str, tuple[str, ...]] = {
