@@ -111,30 +111,39 @@ static void so2_free(struct so2_entry *entry)
 }
 
 /*
- * Calls @change with the process's RLIMIT_AS under the task_lock() of its first
- * thread, which is what guards the limits of the whole group. An exec by
- * another thread makes that one the first, hence the second look. -ESRCH where
- * the process is gone or its last thread is on the way out.
+ * The first thread of the process @pid under its task_lock(), which is what
+ * guards the limits of the whole group; NULL where the process is gone. An exec
+ * by another thread makes that one the first, hence the second look. Under RCU.
  */
-static int so2_change(struct so2_entry *entry,
-		      void (*change)(struct so2_entry *entry, struct rlimit *as))
+static struct task_struct *so2_lock_process(struct pid *pid)
 {
 	struct task_struct *task;
-	bool first = false;
-	int ret = -ESRCH;
 
-	rcu_read_lock();
-	while (!first && (task = pid_task(entry->pid, PIDTYPE_TGID))) {
+	while ((task = pid_task(pid, PIDTYPE_TGID))) {
 		task_lock(task);
-		first = READ_ONCE(task->group_leader) == task;
-		if (first && atomic_read(&task->signal->live)) {
-			change(entry, &task->signal->rlim[RLIMIT_AS]);
-			ret = 0;
-		}
+		if (READ_ONCE(task->group_leader) == task)
+			break;
 		task_unlock(task);
 	}
-	rcu_read_unlock();
-	return ret;
+	return task;
+}
+
+/* The same of one that may be limited, or the error that the protocol has for it. */
+static struct task_struct *so2_lock_target(struct pid *pid)
+{
+	struct task_struct *task = so2_lock_process(pid);
+	int ret;
+
+	if (!task)
+		return ERR_PTR(-ESRCH);
+	if (!atomic_read(&task->signal->live))
+		ret = -ESRCH; /* its last thread is on the way out */
+	else if (task->flags & PF_KTHREAD)
+		ret = -EINVAL;
+	else
+		return task;
+	task_unlock(task);
+	return ERR_PTR(ret);
 }
 
 /*
@@ -167,21 +176,20 @@ static void so2_impose(struct so2_entry *entry, struct rlimit *as)
 	so2_write(as, entry->imposed);
 }
 
-static void so2_first(struct so2_entry *entry, struct rlimit *as)
+/* Gives the process what it would have without us. */
+static void so2_undo(struct so2_entry *entry)
 {
-	entry->own = *as;
-	so2_impose(entry, as);
-}
+	struct task_struct *task;
+	struct rlimit *as;
 
-static void so2_again(struct so2_entry *entry, struct rlimit *as)
-{
-	entry->own = so2_without(entry, *as);
-	so2_impose(entry, as);
-}
-
-static void so2_undo(struct so2_entry *entry, struct rlimit *as)
-{
-	so2_write(as, so2_without(entry, *as));
+	rcu_read_lock();
+	task = so2_lock_process(entry->pid);
+	if (task) {
+		as = &task->signal->rlim[RLIMIT_AS];
+		so2_write(as, so2_without(entry, *as));
+		task_unlock(task);
+	}
+	rcu_read_unlock();
 }
 
 static void so2_stamp(struct so2_entry *entry, u64 limit)
@@ -191,29 +199,13 @@ static void so2_stamp(struct so2_entry *entry, u64 limit)
 	entry->set_by = current_uid();
 }
 
-/* 0 where @pid is a process that may be limited. */
-static int so2_check(struct pid *pid)
-{
-	struct task_struct *task;
-	int ret = 0;
-
-	rcu_read_lock();
-	task = pid_task(pid, PIDTYPE_TGID);
-	if (!task || !atomic_read(&task->signal->live))
-		ret = -ESRCH;
-	else if (task->flags & PF_KTHREAD)
-		ret = -EINVAL;
-	rcu_read_unlock();
-	return ret;
-}
-
 /*
- * Lists and limits the process @pid, unless it is listed or comes to exit.
+ * Lists and limits the process @pid, whose first thread @task is locked.
  * @entry, which may be NULL for want of memory, is used where 0 is returned.
  */
-static int so2_insert(struct pid *pid, struct so2_entry *entry)
+static int so2_insert(struct pid *pid, struct task_struct *task, struct so2_entry *entry)
 {
-	int ret;
+	struct rlimit *as = &task->signal->rlim[RLIMIT_AS];
 
 	lockdep_assert_held(&so2_lock);
 	if (so2_find(pid))
@@ -227,92 +219,103 @@ static int so2_insert(struct pid *pid, struct so2_entry *entry)
 	 * made the entry, now look at live: one of us finds the other.
 	 */
 	smp_mb();
-	ret = so2_change(entry, so2_first);
-	if (ret)
+	if (!atomic_read(&task->signal->live)) {
 		so2_unlink(entry);
-	return ret;
+		return -ESRCH;
+	}
+	entry->own = *as;
+	so2_impose(entry, as);
+	return 0;
 }
 
-/* What add and update check, in the order that the protocol states; *@pid comes with a reference. */
-static int so2_get_target(pid_t nr, u64 limit, struct pid **pid)
+/* What add and update check before they look for the process. */
+static int so2_check(pid_t nr, u64 limit)
 {
-	int ret;
-
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	if (nr <= 0 || !limit)
-		return -EINVAL;
-	*pid = find_get_pid(nr);
-	if (!*pid)
-		return -ESRCH;
-	ret = so2_check(*pid);
-	if (ret)
-		put_pid(*pid);
-	return ret;
+	return nr <= 0 || !limit ? -EINVAL : 0;
 }
 
 int so2_add(pid_t nr, u64 limit)
 {
+	struct task_struct *task;
 	struct so2_entry *entry;
 	struct pid *pid;
 	int ret;
 
-	ret = so2_get_target(nr, limit, &pid);
+	ret = so2_check(nr, limit);
 	if (ret)
 		return ret;
+	/* Where there is no memory for it, that is the last thing to be told. */
 	entry = kzalloc(sizeof(*entry), GFP_KERNEL_ACCOUNT);
 	if (entry)
 		so2_stamp(entry, limit);
+	rcu_read_lock();
 	spin_lock(&so2_lock);
-	ret = so2_insert(pid, entry);
+	pid = find_vpid(nr);
+	task = so2_lock_target(pid);
+	ret = PTR_ERR_OR_ZERO(task);
+	if (!ret) {
+		ret = so2_insert(pid, task, entry);
+		task_unlock(task);
+	}
 	spin_unlock(&so2_lock);
+	rcu_read_unlock();
 	if (ret && entry)
 		so2_free(entry);
-	put_pid(pid);
 	return ret;
 }
 
 int so2_update(pid_t nr, u64 limit)
 {
+	struct task_struct *task;
 	struct so2_entry *entry;
+	struct rlimit *as;
 	struct pid *pid;
 	int ret;
 
-	ret = so2_get_target(nr, limit, &pid);
+	ret = so2_check(nr, limit);
 	if (ret)
 		return ret;
-	ret = -SO2_ENOTLISTED;
+	rcu_read_lock();
 	spin_lock(&so2_lock);
-	entry = so2_find(pid);
-	if (entry) {
-		so2_stamp(entry, limit);
-		ret = so2_change(entry, so2_again);
+	pid = find_vpid(nr);
+	task = so2_lock_target(pid);
+	ret = PTR_ERR_OR_ZERO(task);
+	if (!ret) {
+		entry = so2_find(pid);
+		if (entry) {
+			as = &task->signal->rlim[RLIMIT_AS];
+			so2_stamp(entry, limit);
+			entry->own = so2_without(entry, *as);
+			so2_impose(entry, as);
+		} else {
+			ret = -SO2_ENOTLISTED;
+		}
+		task_unlock(task);
 	}
 	spin_unlock(&so2_lock);
-	put_pid(pid);
+	rcu_read_unlock();
 	return ret;
 }
 
 int so2_remove(pid_t nr)
 {
-	struct so2_entry *entry = NULL;
-	struct pid *pid;
+	struct so2_entry *entry;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (nr <= 0)
 		return -EINVAL;
-	pid = find_get_pid(nr);
-	if (!pid)
-		return -SO2_ENOTLISTED;
+	rcu_read_lock();
 	spin_lock(&so2_lock);
-	entry = so2_find(pid);
+	entry = so2_find(find_vpid(nr));
 	if (entry) {
-		so2_change(entry, so2_undo);
+		so2_undo(entry);
 		so2_unlink(entry);
 	}
 	spin_unlock(&so2_lock);
-	put_pid(pid);
+	rcu_read_unlock();
 	if (!entry)
 		return -SO2_ENOTLISTED;
 	so2_free(entry);
@@ -478,7 +481,7 @@ void so2_core_exit(void)
 		spin_lock(&so2_lock);
 		entry = list_first_entry_or_null(&so2_order, struct so2_entry, order);
 		if (entry) {
-			so2_change(entry, so2_undo);
+			so2_undo(entry);
 			so2_unlink(entry);
 		}
 		spin_unlock(&so2_lock);
