@@ -15,7 +15,7 @@ METHODS = {
     "sysinfo": "bare read of sysinfo",
     "bpf": "bare read of the BPF iterator",
     "decode": "read + decode (sysinfo)",
-    "snapshot": "a snapshot (both files, joined)",
+    "snapshot": "a snapshot, as a tick takes it",
     "stat": "reading /proc/*/stat",
     "ps": "`ps -eo`",
     "psutil": "`psutil.process_iter`",
@@ -97,13 +97,17 @@ def _goals(figures: list[Any]) -> str:
             if number
         }
 
+    def most_of(measured: dict[int, Spread]) -> dict[int, Spread]:
+        # What does not hold for few: of a read of some hundred processes a part is the system call.
+        return {count: value for count, value in measured.items() if count == max(measured)}
+
     cpu = {f["crowd"]: f["tick"]["cpu_ms"] for f in large}
     scrapes = {count: ratios(ms["process_exporter"], ms["daemon"]) for count, ms in cpu.items()}
     memory = {f["crowd"]: f["tick"]["memory_kib"]["VmHWM"] / 1024 for f in figures}
     rows = [
-        _goal("bare read ÷ BPF iterator ≤ 1", between("sysinfo", "bpf"), most=1),
-        _goal("psutil ÷ (read + decode) ≥ 80", between("psutil", "decode"), least=80),
-        _goal("ps ÷ (read + decode) ≥ 30", between("ps", "decode"), least=30),
+        _goal("bare read ÷ BPF iterator ≤ 0.45", between("sysinfo", "bpf"), most=0.45),
+        _goal("psutil ÷ (read + decode) ≥ 150", most_of(between("psutil", "decode")), least=150),
+        _goal("ps ÷ (read + decode) ≥ 50", most_of(between("ps", "decode")), least=50),
         *(
             _goal(f"{text}, per process ÷ the least with fewer ≤ {FLAT}", growth(m), most=FLAT)
             for m, text in (("sysinfo", "bare read"), ("decode", "read + decode"))

@@ -33,7 +33,8 @@ _ATTRIBUTES = [
 _PS = "pid,ppid,uid,comm,state,nlwp,rss,vsz,pmem,pcpu,etimes,cputimes"
 _COMPARED = [
     *("pid", "ppid", "uid", "name", "state", "threads"),
-    *("rss", "vsz", "mem_percent", "start_ns", "cpu_ns"),
+    *("rss", "vsz", "swap", "mem_percent", "start_ns", "cpu_ns", "major_faults"),
+    *("read_bytes", "written_bytes", "nice", "oom_score_adj", "cgroup"),
 ]
 """All but `cpu`, which goes by the clock."""
 
@@ -113,7 +114,7 @@ def _once(walk: Callable[[], object]) -> float:
 
 
 def _decoded() -> object:
-    # The two halves of kernel.take(), for one of its two files.
+    # The two halves of kernel.take().
     return kernel._sysinfo.decode(kernel._read(SYSINFO))
 
 
