@@ -582,6 +582,7 @@ static void *short_life(void *unused)
 static void never_back(void)
 {
 	long long last = 0, now, start, back = 0, looks = 0;
+	int idle = portion(1500), enough = portion(200);
 	pid_t child = fork();
 
 	if (!child) {
@@ -591,7 +592,7 @@ static void never_back(void)
 
 		pthread_attr_init(&small);
 		pthread_attr_setstacksize(&small, 16384);
-		for (i = 0; i < 1500; i++)
+		for (i = 0; i < idle; i++)
 			if (pthread_create(&thread, &small, outlive, NULL))
 				_exit(1);
 		for (;;) {
@@ -599,9 +600,9 @@ static void never_back(void)
 			pthread_join(thread, NULL);
 		}
 	}
-	while (field_of(child, "threads") < 1500)
+	while (field_of(child, "threads") < idle)
 		usleep(10000);
-	for (start = boot_clock(); boot_clock() - start < 2000000000 || looks < 200; looks++) {
+	for (start = boot_clock(); boot_clock() - start < 2000000000 || looks < enough; looks++) {
 		now = field_of(child, "cpu_ns");
 		back += now < last;
 		last = now;

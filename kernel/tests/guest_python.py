@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import compileall
 import importlib.util
 import re
 import shutil
@@ -56,6 +57,8 @@ def main() -> None:
         put(found, root.joinpath("packages", *folders, found.name))
     (root / "packages" / "ansible" / "__init__.py").touch()
     put(PROJECT / "library" / "so2_memory_limit.py", root / "packages" / "so2_memory_limit.py")
+    # An emulated machine would take a minute for what takes a second here.
+    compileall.compile_dir(root / "packages", quiet=1)
     loaded = [interpreter, *root.rglob("*.so")]
     for file in needed(loaded):
         put(file, root / file.relative_to("/"))

@@ -9,13 +9,13 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 mount -t cgroup2 cgroup /cgroup
+mount -t debugfs debug /sys/kernel/debug
 
 echo SO1-KERNEL-TESTS-BEGIN
 sh -eu /suite.sh < /dev/null
 status=$?
 
 leaks=/sys/kernel/debug/kmemleak
-mount -t debugfs debug /sys/kernel/debug
 if [ -e $leaks ]; then
     # What was freed a moment ago may still be on a stack: only a second look counts.
     echo scan > $leaks

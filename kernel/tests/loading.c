@@ -7,8 +7,6 @@
 #include "module.h"
 #include "tap.h"
 
-#define ROUNDS 30
-
 static const char *const modules[] = {"sysinfo", "continfo"};
 
 static bool there(const char *module, const char *suffix)
@@ -83,7 +81,7 @@ static void unload_while_read(const char *module)
 {
 	char path[64], byte;
 	pthread_t threads[4];
-	int i, fd, failed = 0;
+	int i, fd, failed = 0, rounds = portion(30);
 
 	snprintf(path, sizeof(path), "/proc/%s_so1_202300539", module);
 	ok(!load(module, ""), "%s loads without parameters", module);
@@ -97,7 +95,7 @@ static void unload_while_read(const char *module)
 	documents = broken = 0;
 	for (i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, reader, path);
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		failed += !!load(module, "");
 		usleep(20000);
 		failed += !!unload(module);
@@ -105,7 +103,7 @@ static void unload_while_read(const char *module)
 	stop = true;
 	for (i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
-	ok(!failed, "%s comes and goes %d times under readers", module, ROUNDS);
+	ok(!failed, "%s comes and goes %d times under readers", module, rounds);
 	ok(documents > 0 && !broken, "%s: %ld documents read meanwhile, %ld broken", module,
 	   documents, broken);
 	ok(!there(module, "202300539"), "%s leaves no file", module);

@@ -9,17 +9,20 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "crowd.h"
 #include "document.h"
 #include "module.h"
 #include "tap.h"
 
 #define MANY	 1750 /* a document of more than 256 KiB: its buffer has grown six times */
 #define CHURNERS 2
-#define CHURN	 1000
 #define ROUNDS	 10
 #define TRIES	 20
 #define FILES	 1000
 #define OFTEN	 32 /* reads of the guest's own processes that cost about one with MANY more */
+
+/* All of these in portions, where the machine is slow. */
+static int many_more, often;
 
 static pid_t churners[CHURNERS];
 static volatile unsigned long *churned; /* how many have come and gone, counted by the churners */
@@ -66,17 +69,17 @@ static bool good(const char *text)
 /* However slow the machine is, it goes on until enough have come and gone: reads bound it. */
 static void churning(void)
 {
-	unsigned long before = *churned;
-	int documents;
+	unsigned long before = *churned, churn = portion(1000);
+	unsigned long documents;
 	bool all = true;
 
-	for (documents = 0; *churned - before < CHURN && documents < 20 * CHURN; documents++) {
+	for (documents = 0; *churned - before < churn && documents < 20 * churn; documents++) {
 		char *text = document_read(SYSINFO);
 
 		all = all && good(text);
 		free(text);
 	}
-	ok(all && *churned - before >= CHURN, "%d valid documents while %lu processes come and go",
+	ok(all && *churned - before >= churn, "%lu valid documents while %lu processes come and go",
 	   documents, *churned - before);
 }
 
@@ -134,7 +137,7 @@ static void anywhere(void)
 		same = same && pread(fd, again, 300, i) > 0 && *again == whole[i];
 	ok(same, "pread backward too");
 	srandom(1);
-	for (i = 0; i < 2000; i++) {
+	for (i = portion(2000); i; i--) {
 		long at = 1 + random() % (length - 1);
 
 		got = pread(fd, again, 1 + random() % 5000, at);
@@ -194,29 +197,29 @@ static void held(void)
 	char *text = document_read(SYSINFO), *rest = malloc(ROOM), byte;
 	long long length = text ? strlen(text) : 0, before, part, whole;
 	struct rlimit most = {FILES + 100, FILES + 100};
-	int i;
+	int i, count = portion(FILES);
 
 	setrlimit(RLIMIT_NOFILE, &most);
 	write_to("/cgroup/cgroup.subtree_control", "+memory");
 	mkdir("/cgroup/held", 0755);
 	write_to("/cgroup/held/cgroup.procs", "0");
-	for (i = 0; i < FILES; i++)
+	for (i = 0; i < count; i++)
 		files[i] = open(SYSINFO, O_RDONLY);
 	before = charged_kib();
-	for (i = 0; i < FILES; i++)
+	for (i = 0; i < count; i++)
 		if (read(files[i], &byte, 1) != 1)
 			exit(1);
 	part = charged_kib() - before;
 	/* The kernel's allocator rounds up to a power of two. */
-	ok(part > 0 && part < FILES * (2 * length + 8192) / 1024,
-	   "%d files of which a byte is read hold %lld KiB, documents of %lld bytes", FILES, part,
+	ok(part > 0 && part < count * (2 * length + 8192) / 1024,
+	   "%d files of which a byte is read hold %lld KiB, documents of %lld bytes", count, part,
 	   length);
-	for (i = 0; i < FILES; i++)
+	for (i = 0; i < count; i++)
 		while (read(files[i], rest, ROOM) > 0)
 			;
 	whole = charged_kib() - before;
 	ok(whole < part / 4, "and %lld KiB when they are read to the end", whole);
-	for (i = 0; i < FILES; i++)
+	for (i = 0; i < count; i++)
 		close(files[i]);
 	write_to("/cgroup/cgroup.procs", "0");
 	free(text);
@@ -229,7 +232,7 @@ static void *reader(void *arg)
 	int i;
 
 	*fine = true;
-	for (i = 0; i < 15; i++) {
+	for (i = portion(15); i; i--) {
 		char *text = document_read(SYSINFO), *containers = document_read(CONTINFO);
 
 		*fine = *fine && text && json_valid(text) && pids_ascend(text) && containers &&
@@ -250,7 +253,7 @@ static void *sharer(void *arg)
 	int i;
 
 	*fine = true;
-	for (i = 0; i < 200; i++)
+	for (i = portion(200); i; i--)
 		*fine = *fine && pread(shared, buffer, sizeof(buffer), i % 20 * 100) > 0;
 	return NULL;
 }
@@ -270,11 +273,12 @@ static void concurrently(void *(*body)(void *), const char *what)
 	ok(all, "%s", what);
 }
 
+/* Of this thread's CPU time: a read does not sleep, and whoever else has a turn does not count. */
 static long now_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
 	return now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
@@ -337,47 +341,37 @@ static void linear(struct effort few)
 
 	for (tries = 0; tries < TRIES; tries++) {
 		measure(&lot, 1, true);
-		each = (double)lot.again * few.processes * OFTEN / few.again / lot.processes;
+		each = (double)lot.again * few.processes * often / few.again / lot.processes;
 		growing = (double)lot.fresh / lot.again;
 		if (each < 4 && growing < 2.4)
 			break;
 	}
-	ok(lot.processes >= MANY && each < 4,
+	ok(lot.processes >= many_more && each < 4,
 	   "of %d processes each costs %.2f times what each of %d does", lot.processes, each,
 	   few.processes);
-	ok(lot.processes >= MANY && growing < 2.4,
+	ok(lot.processes >= many_more && growing < 2.4,
 	   "a buffer that has to grow costs %.2f times one that is there", growing);
 }
 
 static void many(void)
 {
 	static pid_t children[MANY];
-	int i, born, ready[2], missing = 0;
+	int i, born, missing = 0;
 	struct effort few = {LONG_MAX, LONG_MAX, 0};
 	char *text;
 
-	measure(&few, OFTEN, false);
-	if (pipe(ready))
-		exit(1);
-	for (born = 0; born < MANY; born++) {
-		children[born] = fork();
-		if (!children[born]) {
-			pause();
-			_exit(0);
-		}
-		if (children[born] < 0)
-			break;
-	}
+	measure(&few, often, false);
+	born = crowd_start(children, many_more);
 	text = document_read(SYSINFO);
 	for (i = 0; i < born; i++)
 		missing += !text || !process_find(text, children[i]);
-	ok(born == MANY && good(text) && !missing,
+	ok(born == many_more && good(text) && !missing,
 	   "%d processes: a valid document of %zu bytes, %d missing", born, text ? strlen(text) : 0,
 	   missing);
 	free(text);
 	linear(few);
 	/* Killed in the middle of reading: nothing hangs, nothing leaks. */
-	for (i = 0; i < 20; i++) {
+	for (i = portion(20); i; i--) {
 		pid_t child = fork();
 
 		if (!child)
@@ -388,16 +382,15 @@ static void many(void)
 		waitpid(child, NULL, 0);
 	}
 	ok(true, "readers killed while reading are gone");
-	for (i = 0; i < born; i++)
-		kill(children[i], SIGKILL);
-	for (i = 0; i < born; i++)
-		waitpid(children[i], NULL, 0);
+	crowd_end(children, born);
 }
 
 int main(void)
 {
 	struct stat st;
 
+	many_more = portion(MANY);
+	often = portion(OFTEN);
 	ok(!stat(SYSINFO, &st) && (st.st_mode & 07777) == 0440 && st.st_gid == 1234,
 	   "0440, its group");
 	churn_start();

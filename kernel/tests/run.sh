@@ -22,7 +22,8 @@ case "$*" in *.py*) python3 "$here/guest_python.py" "$root" ;; esac
 chmod 755 "$root/init"
 # A disk, for kernels that count what is read and written; Debian's have NVMe built in.
 truncate -s 64M "$work/disk"
-(cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 > "$work/initrd"
+# Not compressed: an emulated kernel would take longer to unpack it than to boot.
+(cd "$root" && find . | cpio --quiet -o -H newc) > "$work/initrd"
 
 # A hang is a failure; so is a reset (-no-reboot), which is what a panic ends in.
 # QEMU 7.2 may keep what it translated from an instruction while the kernel was patching it, such as the switch of
@@ -31,11 +32,11 @@ preempt=preempt=${SO1_TEST_PREEMPT:-full}
 [ "$preempt" != preempt=default ] || preempt= # as the distribution has it
 boot() {
     timeout -k 5 "${SO1_TEST_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
-        -smp "${SO1_TEST_CPUS:-2}" -m 2048 -nographic -no-reboot -net none \
+        -smp "${SO1_TEST_CPUS:-2}" -m "${SO1_TEST_MEMORY:-2048}" -nographic -no-reboot -net none \
         -drive "if=none,id=disk,format=raw,file=$work/disk" -device nvme,drive=disk,serial=1 -kernel "$kernel" -initrd "$work/initrd" \
-        -append "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1 $preempt \
-            ${SO1_TEST_APPEND:-}" \
-        < /dev/null 2>&1 | tr -d '\r' | tee "$work/console" || true
+        -append "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1 \
+            mitigations=off $preempt ${SO1_TEST_APPEND:-}" \
+        < /dev/null 2>&1 | stdbuf -oL tr -d '\r' | tee "$work/console" || true
 }
 
 # About one emulated boot in ten of a KASAN kernel dies while it brings up its second CPU, long before
@@ -57,5 +58,5 @@ else
     grep -E -m 3 -A 60 "$complaints" "$work/console" >&2 || true
     [ "$failed" -gt 0 ] || failed=1 # the run itself: no word of success, or a complaint
 fi
-echo "$(basename "$kernel"): $passed passed, $failed failed"
+echo "$(basename "$kernel"): $passed passed, $failed failed, $SECONDS s"
 exit $verdict

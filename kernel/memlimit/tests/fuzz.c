@@ -4,7 +4,14 @@
  * of the four operations and of reads of the files under /proc: never anything
  * but the errors that so2_memlimit_uapi.h states. In a pid namespace of its
  * own, so that it hits nobody else.
+ *
+ * An input is a few words; whatever a call chooses, it draws from the next of
+ * them. Those of fuzz.corpus come first, then changes of them and new ones. On
+ * a kernel with KCOV, an input that reaches code of ours that none had reached
+ * is kept and changed in its turn; in the end the fewest and shortest that
+ * reach all of it are printed, as «# corpus WORDS».
  */
+#include <linux/kcov.h>
 #include <sched.h>
 #include <sys/random.h>
 #include <time.h>
@@ -15,16 +22,31 @@
 
 #define NOBODY 65534
 #define PAGE   4096
+#define CORPUS "/tests/fuzz.corpus"
+#define WORDS  32
+#define MOST   1000	 /* inputs that are kept */
+#define COVER  (1 << 18) /* places that one input may pass */
 
-static unsigned long long state;
+struct input {
+	int count;
+	uint32_t words[WORDS];
+};
+
+static struct input kept[MOST];
+static int kept_count, from_corpus;
+static const struct input *input;
+static int drawn;   /* of its words */
 static char *pages; /* writable, readable, none, writable */
 
+/* A word of the input, spread over 64 bits. */
 static unsigned long long any(void)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
+	uint64_t word = drawn < input->count ? input->words[drawn] : 0;
+
+	word = (word + ++drawn) * 0x9e3779b97f4a7c15;
+	word = (word ^ word >> 30) * 0xbf58476d1ce4e5b9;
+	word = (word ^ word >> 27) * 0x94d049bb133111eb;
+	return word ^ word >> 31;
 }
 
 static uint64_t any_number(void)
@@ -183,21 +205,157 @@ static double seconds(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-static void fuzz(const char *who, double length)
-{
-	double end = seconds() + length;
-	long calls, succeeded = 0, wrong = 0, result;
+static uint64_t state;
 
-	for (calls = 0; calls % 256 || seconds() < end; calls++) {
-		result = any_call();
+static uint32_t chance(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state >> 16;
+}
+
+/* One that is kept, with some words changed, more, or fewer; now and then all new. */
+static struct input next_input(void)
+{
+	struct input next = {.count = 1 + chance() % WORDS};
+	int i, changes;
+
+	for (i = 0; i < next.count; i++)
+		next.words[i] = chance();
+	if (!kept_count || chance() % 8 == 0)
+		return next;
+	input = &kept[chance() % kept_count];
+	changes = 1 + chance() % 4;
+	for (i = 0; i < input->count; i++)
+		if (i < next.count || chance() % 2)
+			next.words[i] = input->words[i];
+	if (next.count < input->count && chance() % 2)
+		next.count = input->count;
+	for (i = 0; i < changes; i++)
+		next.words[chance() % next.count] = chance();
+	return next;
+}
+
+static unsigned long *cover; /* their number, then the places that were passed; NULL without KCOV */
+static bool reached[1 << 20];
+static int places;
+
+static void open_cover(void)
+{
+	int fd = open("/sys/kernel/debug/kcov", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (ioctl(fd, KCOV_INIT_TRACE, COVER))
+		exit(2);
+	cover = mmap(NULL, COVER * sizeof(*cover), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (cover == MAP_FAILED || ioctl(fd, KCOV_ENABLE, KCOV_TRACE_PC))
+		exit(2);
+}
+
+/* How many places that none had reached before; only our code tells. */
+static int reaches(void)
+{
+	int before = places;
+	unsigned long i;
+
+	for (i = 1; i <= cover[0]; i++) {
+		bool *one = &reached[(cover[i] * 0x9e3779b97f4a7c15) >> 44];
+
+		places += !*one;
+		*one = true;
+	}
+	return places - before;
+}
+
+static long calls, succeeded, wrong;
+
+/* Whether it reaches something new. */
+static bool run(const struct input *which)
+{
+	input = which;
+	drawn = 0;
+	if (cover)
+		__atomic_store_n(&cover[0], 0, __ATOMIC_RELAXED);
+	while (drawn < which->count) {
+		long result = any_call();
+
+		calls++;
 		succeeded += !result;
 		if (!documented(result)) {
 			printf("# %ld\n", result);
 			wrong++;
 		}
 	}
-	ok(!wrong && succeeded, "%s: %ld calls, %ld succeeded, %ld undocumented errors", who, calls,
-	   succeeded, wrong);
+	return cover && reaches();
+}
+
+static void fuzz(const char *who, double length)
+{
+	double end = seconds() + length;
+	int i;
+
+	calls = succeeded = wrong = 0;
+	for (i = 0; i < from_corpus; i++)
+		run(&kept[i]);
+	ok(!wrong, "%s: %d inputs of earlier runs, %ld calls, %d places", who, from_corpus, calls,
+	   places);
+	do {
+		for (i = 0; i < 32; i++) {
+			struct input one = next_input();
+
+			if (run(&one) && kept_count < MOST)
+				kept[kept_count++] = one;
+		}
+	} while (seconds() < end);
+	ok(!wrong && succeeded, "%s: %ld calls, %ld succeeded, %ld undocumented errors, %d places",
+	   who, calls, succeeded, wrong, places);
+}
+
+static void read_corpus(void)
+{
+	FILE *file = fopen(CORPUS, "r");
+	char line[WORDS * 9 + 2], *at, *end;
+
+	if (!file)
+		exit(2);
+	while (fgets(line, sizeof(line), file) && kept_count < MOST) {
+		struct input *one = &kept[kept_count];
+
+		one->count = 0;
+		for (at = line; *at != '#' && one->count < WORDS; at = end) {
+			uint32_t word = strtoul(at, &end, 16);
+
+			if (end == at)
+				break;
+			one->words[one->count++] = word;
+		}
+		kept_count += one->count > 0;
+	}
+	from_corpus = kept_count;
+	fclose(file);
+}
+
+static int shorter(const void *a, const void *b)
+{
+	return ((const struct input *)a)->count - ((const struct input *)b)->count;
+}
+
+static void print_corpus(void)
+{
+	int i, word;
+
+	qsort(kept, kept_count, sizeof(*kept), shorter);
+	memset(reached, 0, sizeof(reached));
+	for (i = 0; i < kept_count; i++) {
+		if (!run(&kept[i]))
+			continue;
+		printf("# corpus");
+		for (word = 0; word < kept[i].count; word++)
+			printf(" %x", kept[i].words[word]);
+		printf("\n");
+	}
 }
 
 static int both(double length)
@@ -210,6 +368,7 @@ static int both(double length)
 	mprotect(pages + 2 * PAGE, PAGE, PROT_NONE);
 	for (i = 0; i < 8; i++)
 		subjects[i] = subject_start(subject_idle);
+	open_cover();
 	fuzz("root", length);
 	/* Any of them is removed, or is not there. */
 	for (pid = 1; pid < 12; pid++)
@@ -218,14 +377,20 @@ static int both(double length)
 	for (i = 0; i < 8; i++)
 		left += !has_limits(subjects[i].pid, RLIM_INFINITY, RLIM_INFINITY);
 	ok(!left, "and everybody has what they had");
-	limit_add(subjects[0].pid, MIB);
 	for (i = 0; i < documents_open; i++)
 		left += pread(documents[i], pages, PAGE, 0) <= 0;
 	ok(!left, "the files can be read as ever");
+	if (cover && kept_count > from_corpus)
+		print_corpus();
+	for (pid = 1; pid < 12; pid++)
+		limit_remove(pid);
+	limit_add(subjects[0].pid, MIB);
 	if (setresuid(NOBODY, NOBODY, NOBODY))
 		return 1;
 	fuzz("nobody", length / 2);
 	ok(listed_count() == 1 && listed_limit(subjects[0].pid) == MIB, "the list is as it was");
+	/* The module is built for it; a tree that has the system calls is not. */
+	ok(!cover || !door_is_file() || places, "where the kernel has KCOV, our code tells");
 	return tap_end();
 }
 
@@ -243,7 +408,8 @@ int main(int argc, char **argv)
 	else if (getrandom(&state, sizeof(state), 0) != sizeof(state))
 		return 2;
 	state |= 1;
-	printf("# seed %llu\n", state);
+	printf("# seed %llu\n", (unsigned long long)state);
+	read_corpus();
 	fflush(stdout);
 	child = fork();
 	if (!child)

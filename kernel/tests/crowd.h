@@ -23,12 +23,19 @@ static int crowd_start(pid_t *pids, int count)
 {
 	char *stacks = mmap(NULL, (size_t)count * CROWD_STACK, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	FILE *most = fopen("/proc/sys/kernel/threads-max", "w");
+	static const char *const bounds[] = {"threads-max", "pid_max"};
 	int i;
 
-	if (most) {
-		fprintf(most, "%d\n", count + 2000);
-		fclose(most);
+	for (i = 0; i < 2; i++) {
+		char path[64];
+		FILE *most;
+
+		snprintf(path, sizeof(path), "/proc/sys/kernel/%s", bounds[i]);
+		most = fopen(path, "w");
+		if (most) {
+			fprintf(most, "%d\n", 32768 + count);
+			fclose(most);
+		}
 	}
 	for (i = 0; i < count; i++) {
 		pids[i] = clone(crowd_idle, stacks + (i + 1) * (size_t)CROWD_STACK,
