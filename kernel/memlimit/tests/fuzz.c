@@ -348,6 +348,7 @@ static void print_corpus(void)
 
 	qsort(kept, kept_count, sizeof(*kept), shorter);
 	memset(reached, 0, sizeof(reached));
+	places = 0;
 	for (i = 0; i < kept_count; i++) {
 		if (!run(&kept[i]))
 			continue;

@@ -129,24 +129,24 @@ static void listed_all_the_time(pid_t pid)
 	pthread_attr_t small;
 	double alone, among, walk;
 	long before;
-	int i, count;
+	int i, count, getters = portion(GETTERS), looks = portion(LOOKS);
 
 	pthread_attr_init(&small);
 	pthread_attr_setstacksize(&small, 16384);
-	walk = takes("a list", whole_list, pid, LOOKS / 10);
-	alone = takes("an update", update, pid, LOOKS);
-	for (count = 0; count < GETTERS; count++)
+	walk = takes("a list", whole_list, pid, looks / 10);
+	alone = takes("an update", update, pid, looks);
+	for (count = 0; count < getters; count++)
 		if (pthread_create(&threads[count], &small, getter, NULL))
 			break;
 	while (!gets)
 		usleep(1000);
 	before = gets;
-	among = takes("an update among those who list", update, pid, LOOKS);
+	among = takes("an update among those who list", update, pid, looks);
 	before = gets - before;
 	stop = true;
 	for (i = 0; i < count; i++)
 		pthread_join(threads[i], NULL);
-	ok(count == GETTERS && among < alone + 2 * (walk + grain()),
+	ok(count == getters && among < alone + 2 * (walk + grain()),
 	   "an update takes %.3f ms, and %.3f among %d who list (%ld times meanwhile, each %.3f)",
 	   alone, among, count, before, walk);
 }
