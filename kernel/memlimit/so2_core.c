@@ -121,11 +121,20 @@ static struct task_struct *so2_lock_process(struct pid *pid)
 
 	while ((task = pid_task(pid, PIDTYPE_TGID))) {
 		task_lock(task);
-		if (READ_ONCE(task->group_leader) == task)
+		if (READ_ONCE(task->group_leader) == task) {
+			/* For sparse, which knows no function that may lock. */
+			__release(&task->alloc_lock);
 			break;
+		}
 		task_unlock(task);
 	}
 	return task;
+}
+
+static void so2_unlock_process(struct task_struct *task)
+{
+	__acquire(&task->alloc_lock);
+	task_unlock(task);
 }
 
 /* The same of one that may be limited, or the error that the protocol has for it. */
@@ -142,7 +151,7 @@ static struct task_struct *so2_lock_target(struct pid *pid)
 		ret = -EINVAL;
 	else
 		return task;
-	task_unlock(task);
+	so2_unlock_process(task);
 	return ERR_PTR(ret);
 }
 
@@ -187,7 +196,7 @@ static void so2_undo(struct so2_entry *entry)
 	if (task) {
 		as = &task->signal->rlim[RLIMIT_AS];
 		so2_write(as, so2_without(entry, *as));
-		task_unlock(task);
+		so2_unlock_process(task);
 	}
 	rcu_read_unlock();
 }
@@ -257,7 +266,7 @@ int so2_add(pid_t nr, u64 limit)
 	ret = PTR_ERR_OR_ZERO(task);
 	if (!ret) {
 		ret = so2_insert(pid, task, entry);
-		task_unlock(task);
+		so2_unlock_process(task);
 	}
 	spin_unlock(&so2_lock);
 	rcu_read_unlock();
@@ -292,7 +301,7 @@ int so2_update(pid_t nr, u64 limit)
 		} else {
 			ret = -SO2_ENOTLISTED;
 		}
-		task_unlock(task);
+		so2_unlock_process(task);
 	}
 	spin_unlock(&so2_lock);
 	rcu_read_unlock();
