@@ -23,9 +23,9 @@ getent passwd | cut -d: -f1 | sed 's/^/user /'
 getent group | cut -d: -f1 | sed 's/^/group /'
 awk '{print "module " $1}' /proc/modules | grep -E 'sysinfo|continfo|so[12]_' || true
 ls -d /proc/*so1* /proc/*so2* 2>/dev/null || true
-# Right after packages were removed, systemd may be slow to answer.
+# Right after packages were removed, and on a busy machine, systemd may be slow to answer.
 units() { systemctl list-unit-files --state=enabled --no-legend; }
-{ units || units; } | awk '{print "enabled " $1}'
+{ units || units || units || units; } | awk '{print "enabled " $1}'
 docker ps --all --format 'container {{.Names}}'
 docker volume ls --format 'volume {{.Name}}'
 docker image ls --format 'image {{.Repository}}:{{.Tag}}'
