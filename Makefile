@@ -55,6 +55,9 @@ test-draw: setup-tests ## Every dashboard, drawn by Grafana's own front-end libr
 	@grafana/draw/setup.sh
 	@pytest -q tests/draw
 
+collection: setup ## Build the Ansible collection so1.so1 into dist/
+	@python -m scripts.collection
+
 draw: setup ## Draw every dashboard into grafana/pictures
 	@scripts/setup.sh binaries
 	@grafana/draw/setup.sh
@@ -67,11 +70,14 @@ bench: ## Measure on a VM against BPF, psutil, ps and two exporters; writes docs
 bench-fleet: setup-tests ## Simulate up to 1,000 hosts; writes docs/fleet-scale.md
 	@$(ROOT) python -m benchmarks.fleet
 
-bench-grafana: setup ## Time every query of the dashboards on a week of history; fails above 200 ms
+bench-grafana: setup ## Time every query of the dashboards on a week of history; fails from 50 ms on
 	@python -m benchmarks.dashboards
+
+bench-replay: setup ## Time so1 replay on thirty days of history; fails above 10 s
+	@python -m benchmarks.replay
 
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help look draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-limiter
+.PHONY: help look collection draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-replay bench-limiter
 .DEFAULT_GOAL := help

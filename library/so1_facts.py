@@ -182,6 +182,21 @@ ansible_facts:
               returned: always
               type: int
               sample: 736704
+            available_ram:
+              description:
+                - RAM that programs could get without swapping, in KiB; V(null) where the module is
+                  of a release that did not tell it.
+              returned: always
+              type: int
+              sample: 2601216
+        taken_ns:
+          description:
+            - When the processes were looked at, in nanoseconds since the host booted, suspended or
+              not; V(null) where the module is of a release that did not tell it. Two calls' values
+              of C(cpu_ns) and of this give the use of CPU between them.
+          returned: O(gather_subset) has V(processes), and sysinfo could be read
+          type: int
+          sample: 86400123456789
         process_count:
           description: How many processes there are.
           returned: O(gather_subset) has V(processes), and sysinfo could be read
@@ -264,6 +279,42 @@ ansible_facts:
               returned: always
               type: int
               sample: 6202118400
+            swap:
+              description:
+                - Its memory that is swapped out, in KiB. Like the keys after it, V(null) where the
+                  module is of a release that did not tell it.
+              returned: always
+              type: int
+              sample: 0
+            major_faults:
+              description: Page faults of all its threads that had to wait for a disk.
+              returned: always
+              type: int
+              sample: 12
+            read_bytes:
+              description:
+                - Bytes that its threads had fetched from a disk; V(null) also where the kernel does
+                  not count them.
+              returned: always
+              type: int
+              sample: 1052672
+            written_bytes:
+              description: Bytes that its threads had sent to a disk; V(null) as C(read_bytes) is.
+              returned: always
+              type: int
+              sample: 4096
+            cgroup:
+              description: The inode number of its cgroup's directory in version 2.
+              returned: always
+              type: int
+              sample: 3121
+            container_id:
+              description:
+                - The container that it runs in, by the name of its cgroup; V(null) where that names
+                  none.
+              returned: always
+              type: str
+              sample: 4c01db0b339c8d2f1c5b4f6f1d0c9a7b5e3f2d1c0b9a88776655443322110fed
         container_count:
           description: How many containers have processes.
           returned: O(gather_subset) has V(containers), and continfo could be read
@@ -400,6 +451,8 @@ SUMMED = ("threads", "rss", "vsz", "cpu", "cpu_ns")
 ASCENDING = ("pid", "name")
 SORTS = (*SUMMED, *ASCENDING)
 NUMBERS = ("pid", "ppid", "uid", "mem_percent", "start_ns", *SUMMED)
+ADDED = ("swap", "major_faults", "read_bytes", "written_bytes", "cgroup")
+"""Numbers that documents of older modules, or of some kernels, do not have."""
 LIMIT_NUMBERS = ("pid", "limit", "size", "set_at", "set_by")
 STATES = {
     0: "running",
@@ -496,6 +549,11 @@ def take_number(source: Object, key: str, where: str) -> int:
     raise FormatError(f"{key} of {where} is not a whole number from 0 to {NUMBER_MAX}")
 
 
+def take_added(source: Object, key: str, where: str) -> int | None:
+    """Return the value of a key that may be missing, None where it is; raises FormatError."""
+    return take_number(source, key, where) if key in source else None
+
+
 def take_text(source: Object, key: str, where: str) -> str:
     """Return the value of a key, text without lone surrogates; raises FormatError otherwise."""
     value = take(source, key, where)
@@ -513,11 +571,20 @@ def parse_process(source: object, where: str) -> Object:
     return process
 
 
-def parse_sysinfo(document: object) -> tuple[dict[str, int], list[Object]]:
-    """Return the memory (KiB) and the processes of sysinfo's document; raises FormatError."""
+def take_container(source: Object, where: str) -> str:
+    """Return the id of a process's container; raises FormatError."""
+    found = take_text(source, "container_id", where)
+    if not CONTAINER_ID.fullmatch(found):
+        raise FormatError(f"container_id of {where} is not 64 hexadecimal digits")
+    return found
+
+
+def parse_sysinfo(document: object) -> tuple[Object, int | None, list[Object]]:
+    """Return the memory (KiB), when it was taken, and the processes; raises FormatError."""
     if not isinstance(document, dict):
         raise FormatError("it is not an object")
-    memory = {key: take_number(document, key, "it") for key in MEMORY}
+    memory: Object = {key: take_number(document, key, "it") for key in MEMORY}
+    memory["available_ram"] = take_added(document, "available_ram", "it")
     sources = take(document, "processes", "it")
     if not isinstance(sources, list):
         raise FormatError("its processes are not a list")
@@ -526,8 +593,12 @@ def parse_sysinfo(document: object) -> tuple[dict[str, int], list[Object]]:
         where = f"process {index}"
         process = parse_process(source, where)
         process["state"] = take_number(source, "state", where)
+        for key in ADDED:
+            process[key] = take_added(source, key, where)
+        known = "container_id" in source
+        process["container_id"] = take_container(source, where) if known else None
         processes.append(process)
-    return memory, processes
+    return memory, take_added(document, "taken_ns", "it"), processes
 
 
 def parse_continfo(document: object) -> list[Object]:
@@ -538,9 +609,7 @@ def parse_continfo(document: object) -> list[Object]:
     for index, source in enumerate(document):
         where = f"process {index}"
         process = parse_process(source, where)
-        process["container_id"] = take_text(source, "container_id", where)
-        if not CONTAINER_ID.fullmatch(process["container_id"]):
-            raise FormatError(f"container_id of {where} is not 64 hexadecimal digits")
+        process["container_id"] = take_container(source, where)
         processes.append(process)
     return processes
 
@@ -689,13 +758,14 @@ def gather(
     problems = []
     if subset & {"memory", "processes"}:
         try:
-            memory, processes = source.read("sysinfo", parse_sysinfo)
+            memory, taken_ns, processes = source.read("sysinfo", parse_sysinfo)
         except DocumentError as error:
             problems.append(str(error))
         else:
             if "memory" in subset:
                 facts["memory"] = memory
             if "processes" in subset:
+                facts["taken_ns"] = taken_ns
                 facts["process_count"] = len(processes)
                 facts["states"] = count_states(processes)
                 facts["processes"] = order(processes, sort, "pid")[: top or None]

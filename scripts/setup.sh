@@ -13,6 +13,7 @@ tests=(
     linux-headers-cloud-amd64 linux-headers-6.12-cloud-amd64
     busybox-static cpio zstd openssl iproute2
     bc bison flex libelf-dev libssl-dev python3-apt
+    tmux
 )
 
 # What the benchmark needs besides: to build its programs for the machine that is measured.

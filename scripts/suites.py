@@ -28,6 +28,7 @@ HARNESS = [
     "requirements-dev.txt",
     "requirements.yml",
     "python/constraints.txt",
+    "python/locks/*",
     "python/pyproject.toml",
     ".gitignore",
 ]
@@ -85,7 +86,7 @@ SUITES = {
         [
             *("kernel/tests/*", "kernel/memlimit/tests/*", "*/README.md"),
             # Its hosts have neither.
-            *("roles/grafana/*", "roles/workload/*", "grafana/*", "kernel/*"),
+            *("roles/so1_grafana/*", "roles/workload/*", "grafana/*", "kernel/*"),
         ],
     ),
     "draw": Suite(

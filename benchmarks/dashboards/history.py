@@ -100,6 +100,12 @@ def fill(
                 " 'Removed as the largest of its class.', 'docker run alpine')",
                 (now, "0" * 64, f"so1-{number}"),
             )
+        connection.execute(
+            "INSERT INTO decisions (timestamp, mode, maximum, keep_low, keep_high, grace,"
+            " unfinished) VALUES (?, ?, 10, 3, 2, 30, 0)",
+            # The governor enforced until just now.
+            (now, "observe" if now == end else "enforce"),
+        )
         if number % 50 == 26:
             connection.execute(
                 "INSERT INTO events (timestamp, kind, outcome, detail)"

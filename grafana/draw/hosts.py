@@ -13,6 +13,7 @@ from so1.store.database import Database
 from so1.store.event import Event
 from so1.store.rows import (
     ContainerRow,
+    DecisionRow,
     LimitRow,
     MetricsRow,
     ProcessRow,
@@ -313,4 +314,5 @@ def _tick(now: int, end: int, host: Host, containers: _Containers, machine: _Mac
         container_totals=inside,
         process_states=states,
         memory_limits=_limits(now, end) if host.limits else [],
+        decisions=[DecisionRow(now, "enforce", 10, 3, 2, 30, unfinished=0)],
     )

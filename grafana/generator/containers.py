@@ -34,7 +34,6 @@ from generator.query import (
     LABEL,
     LAST_TICK,
     PART,
-    counted,
     largest,
     lines,
     once_ticked,
@@ -102,10 +101,27 @@ def _against(title: str, description: str, which: str, limit: str, colour: str) 
 
 
 def _tiles() -> list[Placed]:
-    unmanaged = number(
-        "Unmanaged",
-        "Containers without the label so1.managed=true at the last tick; none is ever touched.",
-        counted("unmanaged", "container_totals", "class = 'unmanaged'"),
+    modes = {
+        "enforce": dashboard.ValueMappingResult(text="enforces", color="green", index=0),
+        "observe": dashboard.ValueMappingResult(text="only observes", color="orange", index=1),
+        "none": dashboard.ValueMappingResult(text="no decision", color="text", index=2),
+    }
+    governor = number(
+        "Governor",
+        "Its mode at its last decision in the time range: whether it removes what the policy does"
+        " not allow, or only says what it would remove. It touches no container without the label"
+        " so1.managed=true.",
+        """
+        SELECT coalesce(
+            (
+                SELECT mode FROM decisions
+                WHERE timestamp BETWEEN $__from AND $__to
+                ORDER BY timestamp DESC
+                LIMIT 1
+            ),
+            (SELECT 'none' FROM metrics WHERE timestamp BETWEEN $__from AND $__to LIMIT 1)
+        ) AS mode
+        """,
     )
     removed = number(
         "Removed",
@@ -129,6 +145,14 @@ def _tiles() -> list[Placed]:
     return [
         (last_tick(), 3, 4),
         (failures(), 3, 4),
+        (
+            governor.unit("string")
+            .text_mode(BigValueTextMode.VALUE)
+            .mappings([dashboard.ValueMap(options=modes), UNKNOWN])
+            .thresholds(grey),
+            3,
+            4,
+        ),
         (
             _against(
                 "Managed",
@@ -156,7 +180,6 @@ def _tiles() -> list[Placed]:
             )
             for name in ("low", "high")
         ),
-        (unmanaged.unit("short").thresholds(grey), 3, 4),
         (removed.unit("short").thresholds(grey), 3, 4),
         (killed.unit("short").decimals(0).thresholds(steps((None, "green"), (1, "red"))), 3, 4),
     ]

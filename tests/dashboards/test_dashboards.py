@@ -117,7 +117,7 @@ REQUIRED = {
         ("Managed", "stat", "string"),
         ("Class low", "stat", "string"),
         ("Class high", "stat", "string"),
-        ("Unmanaged", "stat", "short"),
+        ("Governor", "stat", "string"),
         ("Containers by class", "timeseries", "short"),
         ("Removals and failures", "timeseries", "short"),
         ("RAM per container", "timeseries", "kbytes"),

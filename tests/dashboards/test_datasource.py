@@ -18,6 +18,7 @@ import yaml
 
 from benchmarks.dashboards import plugin
 from so1 import config
+from tests.support.plays import defaults
 
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = plugin.datasource()["jsonData"]
@@ -84,12 +85,12 @@ def described(file: str) -> Any:
 
 
 def test_its_path_is_where_the_role_mounts_the_daemon_s_directory() -> None:
-    tasks = {task["name"]: task for task in described("grafana/tasks/container.yml")}
+    tasks = {task["name"]: task for task in described("so1_grafana/tasks/container.yml")}
     mounts = tasks["Grafana runs"]["community.docker.docker_container"]["mounts"]
     (mount,) = [mount for mount in mounts if mount["target"] == str(PATH.parent)]
-    assert mount["source"] == "{{ grafana_database_directory }}"
+    assert mount["source"] == "{{ so1_grafana_database_directory }}"
     assert mount["read_only"] is True
-    directory = described("grafana/defaults/main.yml")["grafana_database_directory"]
+    directory = defaults("so1_grafana")["so1_grafana_database_directory"]
     assert directory == described("so1_daemon/vars/main.yml")["so1_daemon_state"]
     assert Path(config.Store().path) == Path(directory, PATH.name)
 
@@ -114,7 +115,7 @@ def shared() -> Iterator[Path]:
 
 @pytest.mark.root
 def test_the_container_s_user_reads_while_the_daemon_writes(shared: Path) -> None:
-    uid = described("grafana/vars/main.yml")["grafana_uid"]
+    uid = described("so1_grafana/vars/main.yml")["so1_grafana_uid"]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(str(REPOSITORY / folder) for folder in ("", "python/src")),

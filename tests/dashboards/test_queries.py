@@ -87,7 +87,7 @@ def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
     assert figures(filled, now, "system", "Top processes by RAM")[0]["value"] == largest
     assert figures(filled, now, "containers", "Class low") == [{"containers": "3 of 3"}]
     assert figures(filled, now, "containers", "Class high") == [{"containers": "3 of 2, over"}]
-    assert figures(filled, now, "containers", "Unmanaged") == [{"unmanaged": 3}]
+    assert figures(filled, now, "containers", "Governor") == [{"mode": "observe"}]
     assert figures(filled, now, "containers", "Managed") == [{"containers": "6 of 10"}]
     assert len(figures(filled, now, "containers", "Containers")) == 9
     removed = figures(filled, now, "containers", "Removed")[0]["removed"]

@@ -12,17 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.host import REPOSITORY, playbook
 from tests.support.host_with_engine import GROUP_ID, Engine
+from tests.support.plays import defaults
 
 pytestmark = [
     pytest.mark.engine,
 ]
-IMAGE = yaml.safe_load((REPOSITORY / "roles/grafana/defaults/main.yml").read_text())[
-    "grafana_image"
-]
+IMAGE = defaults("so1_grafana")["so1_grafana_image"]
 PASSWORD = "/etc/so1/grafana-admin-password"
 CONTAINER = "grafana_so1"
 
@@ -36,17 +34,20 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def archive(engine: Engine) -> dict[str, str]:
-    return {"grafana_image_source": "archive", "grafana_image_archive": str(engine.archive(IMAGE))}
+    return {
+        "so1_grafana_image_source": "archive",
+        "so1_grafana_image_archive": str(engine.archive(IMAGE)),
+    }
 
 
 @pytest.fixture(scope="module")
 def install(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return playbook(tmp_path_factory.mktemp("install"), {"role": "grafana"})
+    return playbook(tmp_path_factory.mktemp("install"), {"role": "so1_grafana"})
 
 
 @pytest.fixture(scope="module")
 def remove(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    task = {"include_role": {"name": "grafana", "tasks_from": "remove"}}
+    task = {"include_role": {"name": "so1_grafana", "tasks_from": "remove"}}
     return playbook(tmp_path_factory.mktemp("remove"), task)
 
 
@@ -55,9 +56,9 @@ def password(engine: Engine) -> str:
 
 
 def test_a_wrong_type_is_refused_before_anything_changes(engine: Engine, install: Path) -> None:
-    play = engine.play(install, grafana_port="many")
+    play = engine.play(install, so1_grafana_port="many")
     assert play.status != 0
-    assert "grafana_port" in play.output
+    assert "so1_grafana_port" in play.output
     assert engine.inside("test", "-e", "/etc/so1", check=False).returncode == 1
 
 
@@ -76,7 +77,7 @@ def test_without_an_image_it_fails_in_one_sentence(engine: Engine, install: Path
 
 
 def test_or_is_left_out_and_the_rest_is_there(engine: Engine, install: Path) -> None:
-    play = engine.play(install, grafana_required=False)
+    play = engine.play(install, so1_grafana_required=False)
     assert play.status == 0, play.output
     assert f"Grafana was left out: the image {IMAGE} could not be had" in play.output
     for name in ("dashboards/system.json", "provisioning/datasources/so1.yaml"):
@@ -84,7 +85,7 @@ def test_or_is_left_out_and_the_rest_is_there(engine: Engine, install: Path) -> 
 
 
 def test_it_runs_from_an_archive(engine: Engine, install: Path, archive: dict[str, str]) -> None:
-    first = engine.play(install, "-vvv", **archive, grafana_policy_maximum=17)
+    first = engine.play(install, "-vvv", **archive, so1_grafana_policy_maximum=17)
     assert first.status == 0, first.output
     assert len(password(engine)) >= 32
     assert password(engine) not in first.output
@@ -97,7 +98,7 @@ def test_a_second_run_and_a_dry_one_change_nothing(
 ) -> None:
     before = password(engine)
     for options in ((), ("--check", "--diff")):
-        play = engine.play(install, *options, **archive, grafana_policy_maximum=17)
+        play = engine.play(install, *options, **archive, so1_grafana_policy_maximum=17)
         assert play.status == 0, play.output
         assert play.changed == 0, play.output
         assert before not in play.output
@@ -175,7 +176,7 @@ def test_the_dashboards_carry_the_host_s_policy(engine: Engine) -> None:
 def test_a_changed_variable_reaches_the_container(
     engine: Engine, install: Path, archive: dict[str, str]
 ) -> None:
-    play = engine.play(install, **archive, grafana_policy_maximum=17, grafana_memory="256m")
+    play = engine.play(install, **archive, so1_grafana_policy_maximum=17, so1_grafana_memory="256m")
     assert play.status == 0, play.output
     assert play.changed == 1, play.output
     assert engine.inspect(CONTAINER)["HostConfig"]["Memory"] == 256 * 2**20
@@ -187,14 +188,42 @@ def test_the_plugin_comes_from_an_archive(
     plugin = tmp_path / "plugin.zip"
     with zipfile.ZipFile(plugin, "w") as packed:
         packed.writestr("frser-sqlite-datasource/plugin.json", "{}")
-    play = engine.play(install, **archive, grafana_plugin_archive=str(plugin))
+    play = engine.play(install, **archive, so1_grafana_plugin_archive=str(plugin))
     assert play.status == 0, play.output
     environment = dict(entry.split("=", 1) for entry in engine.inspect(CONTAINER)["Config"]["Env"])
     assert "GF_PLUGINS_PREINSTALL" not in environment
     file = f"{environment['GF_PATHS_PLUGINS']}/frser-sqlite-datasource/plugin.json"
     assert engine.docker("exec", CONTAINER, "cat", file).stdout == "{}"
-    again = engine.play(install, **archive, grafana_plugin_archive=str(plugin))
+    again = engine.play(install, **archive, so1_grafana_plugin_archive=str(plugin))
     assert again.changed == 0, again.output
+
+
+def test_a_run_that_was_cut_off_after_it_wrote_is_made_up_for(
+    engine: Engine, install: Path, archive: dict[str, str]
+) -> None:
+    engine.play(install, **archive)
+    started = engine.inspect(CONTAINER)["State"]["StartedAt"]
+    engine.inside("touch", "/etc/so1/grafana/provisioning/datasources/so1.yaml")
+    play = engine.play(install, **archive)
+    assert play.status == 0, play.output
+    assert engine.inspect(CONTAINER)["State"]["StartedAt"] > started
+    again = engine.play(install, **archive)
+    assert again.changed == 0, again.output
+
+
+def test_a_plugin_that_cannot_be_fetched_is_told(engine: Engine, install: Path) -> None:
+    engine.stand_in("so1/without-plugin", plugin=False)
+    wanted = {"so1_grafana_image": "so1/without-plugin", "so1_grafana_patience": 1}
+    play = engine.play(install, **wanted)
+    said = " ".join(play.output.split())
+    assert play.status != 0
+    assert "its dashboards stay empty: it cannot read the database (Not Found)" in said
+    assert "so1_grafana_plugin_archive" in said
+    play = engine.play(install, **wanted, so1_grafana_required=False)
+    assert play.status == 0, play.output
+    assert "its dashboards stay empty" in " ".join(play.output.split())
+    engine.docker("rm", "--force", CONTAINER)
+    engine.docker("image", "rm", "so1/without-plugin")
 
 
 def test_removal_keeps_the_data(engine: Engine, remove: Path) -> None:
@@ -211,19 +240,19 @@ def test_an_engine_that_does_not_answer_keeps_what_tells_of_it_and_nothing_else(
     with socket.socket(socket.AF_UNIX) as nobody:
         nobody.bind(str(tmp_path / "docker.sock"))
     host = f"unix://{tmp_path / 'docker.sock'}"
-    play = engine.play(remove, "-v", grafana_docker_host=host, grafana_purge=True)
+    play = engine.play(remove, "-v", so1_grafana_docker_host=host, so1_grafana_purge=True)
     assert play.status == 0, play.output
-    assert "grafana_kept: 'Error connecting" in play.output
+    assert "so1_grafana_kept: 'Error connecting" in play.output
     assert password(engine)
 
 
 def test_a_purge_leaves_nothing_and_can_be_repeated(engine: Engine, remove: Path) -> None:
-    play = engine.play(remove, grafana_purge=True)
+    play = engine.play(remove, so1_grafana_purge=True)
     assert play.status == 0, play.output
     assert engine.docker("volume", "ls", "-q").stdout == ""
     assert engine.docker("images", "-q").stdout == ""
     assert engine.inside("ls", "-A", "/etc/so1").stdout == ""
-    again = engine.play(remove, grafana_purge=True)
+    again = engine.play(remove, so1_grafana_purge=True)
     assert again.status == 0, again.output
     assert again.changed == 0, again.output
     assert (engine.database / "metrics.db").read_text() == "a database"
@@ -234,7 +263,7 @@ def test_an_image_that_another_uses_stays(
 ) -> None:
     assert engine.play(install, **archive).status == 0
     engine.docker("create", "--name", "other", IMAGE)
-    play = engine.play(remove, grafana_purge=True)
+    play = engine.play(remove, so1_grafana_purge=True)
     assert play.status == 0, play.output
     assert engine.docker("ps", "-a", "--format", "{{.Names}}").stdout.split() == ["other"]
     assert engine.docker("volume", "ls", "-q").stdout == ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from so1.cli import main
+from so1.live.view import KEYS
 from tests.docs.pages import ROOT, code, rows, section
 
 if TYPE_CHECKING:
@@ -73,3 +74,13 @@ def test_no_page_shows_a_command_that_is_not_there() -> None:
     }
     assert ("README.md", "plan") in named
     assert [each for each in named if each[1] not in first] == []
+
+
+def test_the_keys_of_top_are_described_and_no_other() -> None:
+    there = set(" ".join(keys for keys, _ in KEYS).lower().split())
+    shown = section(PAGE, "### so1 top")
+    keys = {key.lower() for row in rows(shown)[1:] for key in re.findall(r"[\w/?]+", row[0])}
+    assert "pgup" in there
+    # The help names each arrow; j, k and Ctrl-C stand in its text.
+    assert keys - {"arrows", "j", "k", "ctrl", "c"} == there - {"up", "down", "c"}
+    assert "c" in there

@@ -33,6 +33,16 @@ def test_both_point_to_the_same_pages() -> None:
     assert [other.get(link, link) for link in links(SPANISH)] == links(ENGLISH)
 
 
+@pytest.mark.parametrize("text", [ENGLISH, SPANISH])
+def test_the_first_screen_has_a_picture_that_loads_fast(text: str) -> None:
+    first, _, _ = text.partition("\n```")
+    (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", first)
+    assert (ROOT / picture).read_bytes().startswith(b"\x89PNG")
+    assert (ROOT / picture).stat().st_size < 200_000
+    # Whoever compares it with a Grafana must know what drew it.
+    assert "`make draw`" in first
+
+
 def test_both_name_the_same_files_variables_and_defaults() -> None:
     # In Spanish the names of the two classes are foreign words.
     assert code(SPANISH) - {"low", "high"} == code(ENGLISH)

@@ -14,6 +14,7 @@ import yaml
 
 from so1.config import Config
 from tests.docs.pages import ROOT, rows
+from tests.support.plays import defaults
 
 ROLES = sorted(path.parent.name for path in ROOT.glob("roles/*/README.md"))
 
@@ -35,13 +36,6 @@ def specified(role: str) -> dict[str, dict[str, Any]]:
         for entry in specs["argument_specs"].values()
         for name, option in (entry.get("options") or {}).items()
     }
-
-
-@functools.cache
-def defaults(role: str) -> dict[str, Any]:
-    """The variables with the values that they have unless they are set."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text())
-    return found
 
 
 @functools.cache
@@ -180,3 +174,55 @@ def test_the_range_described_is_one_that_the_daemon_takes(variable: str) -> None
         assert bounds[1] == highest
         assert least is not None
         assert bounds[0] >= least
+
+
+def daemon_configuration() -> set[tuple[str, ...]]:
+    """Every key that config.toml may have."""
+
+    def walk(section: Any, path: tuple[str, ...]) -> set[tuple[str, ...]]:
+        found: set[tuple[str, ...]] = set()
+        for name in section.__struct_fields__:
+            value = getattr(section, name)
+            inner = isinstance(value, msgspec.Struct)
+            found |= walk(value, (*path, name)) if inner else {(*path, name)}
+        return found
+
+    return walk(Config(), ())
+
+
+def test_the_template_writes_every_key_of_the_daemon_and_no_other() -> None:
+    template = (ROOT / "roles/so1_daemon/templates/config.toml.j2").read_text()
+    loop = re.search(r"\[workload\]\n\{% for name in (\[.*?\]) %\}", template)
+    assert loop
+    others = {("workload", name) for name in yaml.safe_load(loop[1])}
+    # The users are a table of their own; where the database is follows from where all state is.
+    assert "[metrics.users]" in template
+    assert 'path = "{{ so1_daemon_state }}/metrics.db"' in template
+    others |= {("metrics", "users"), ("store", "path")}
+    assert set(KEYS.values()) | others == daemon_configuration()
+
+
+def checked(role: str) -> dict[str, tuple[float, float]]:
+    """The ranges that a role refuses all else of."""
+    path = ROOT / f"roles/{role}/tasks/check.yml"
+    if not path.exists():
+        return {}
+    return {
+        f"{role}_{each['name']}": (each["low"], each["high"])
+        for task in yaml.safe_load(path.read_text())
+        for each in task.get("loop", ())
+        if isinstance(each, dict) and {"low", "high"} <= set(each)
+    }
+
+
+WITH_RANGES = [role for role in ROLES if any(one.bounds for one in described(role).values())]
+
+
+def test_there_are_ranges() -> None:
+    assert "so1_daemon" in WITH_RANGES
+
+
+@pytest.mark.parametrize("role", WITH_RANGES)
+def test_the_range_described_is_the_one_that_the_role_checks(role: str) -> None:
+    shown = {name: one.bounds for name, one in described(role).items() if one.bounds}
+    assert shown == checked(role)

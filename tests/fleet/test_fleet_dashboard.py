@@ -29,7 +29,7 @@ def test_its_panels_are_told_apart_by_title(dashboard: dict[str, Any]) -> None:
 
 def test_the_datasource_is_the_variable_everywhere(dashboard: dict[str, Any]) -> None:
     variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
-    role = GRAFANA.parent / "roles/grafana/templates/fleet.yaml.j2"
+    role = GRAFANA.parent / "roles/so1_grafana/templates/fleet.yaml.j2"
     described = yaml.safe_load(re.sub(r"{{.*?}}", "x", role.read_text()))
     (source,) = described["datasources"]
     assert variables["prometheus"]["query"] == source["type"]

@@ -59,7 +59,7 @@ def test_the_kernel_s_guest_imports_nothing_that_is_not_an_input() -> None:
     [
         ("kernel/procinfo/sysinfo.c", {"lint", "kernel", "default", "unit"}),
         ("kernel/tests/reads.c", {"lint", "kernel"}),
-        ("roles/prometheus/tasks/main.yml", {"lint", "default", "fleet", "unit", "engine"}),
+        ("roles/so1_prometheus/tasks/main.yml", {"lint", "default", "fleet", "unit", "engine"}),
         ("molecule/default/verify.yml", {"lint", "default", "unit"}),
         ("grafana/generator/panel.py", {"lint", "default", "unit", "engine"}),
         ("requirements-dev.txt", set(suites.SUITES)),

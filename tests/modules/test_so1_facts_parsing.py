@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONTAINER = "5b" * 32
+ADDED = {"swap": 1, "major_faults": 2, "read_bytes": 3, "written_bytes": 4, "cgroup": 5}
 
 
 def process(pid: int = 1, **changes: Any) -> dict[str, Any]:
@@ -49,9 +50,18 @@ def without(source: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def test_sysinfo_gives_memory_and_processes_of_the_known_keys() -> None:
-    memory, processes = so1_facts.parse_sysinfo(sysinfo(process(3, added_later=[1]), swap=1))
-    assert memory == {"total_ram": 10, "free_ram": 4, "used_ram": 6}
-    assert processes == [without(process(3), "container_id")]
+    document = sysinfo(process(3, **ADDED, added_later=[1]), available_ram=5, taken_ns=9, later=1)
+    memory, taken_ns, processes = so1_facts.parse_sysinfo(document)
+    assert memory == {"total_ram": 10, "free_ram": 4, "used_ram": 6, "available_ram": 5}
+    assert taken_ns == 9
+    assert processes == [process(3, **ADDED)]
+
+
+def test_what_older_modules_did_not_tell_is_null() -> None:
+    document = sysinfo(without(process(3), "container_id"))
+    memory, taken_ns, processes = so1_facts.parse_sysinfo(document)
+    assert (memory["available_ram"], taken_ns) == (None, None)
+    assert processes == [{**process(3), **dict.fromkeys(ADDED), "container_id": None}]
 
 
 def test_continfo_gives_processes_with_their_container() -> None:
@@ -76,6 +86,11 @@ def test_continfo_gives_processes_with_their_container() -> None:
         (sysinfo(process(), process(name=None)), "name of process 1 is not text"),
         (sysinfo(process(name="\udcff")), "name of process 0 is not text"),
         (sysinfo(without(process(), "state")), "process 0 has no state"),
+        (sysinfo(available_ram=-1), "available_ram of it is not a whole number"),
+        (sysinfo(taken_ns="1"), "taken_ns of it is not a whole number"),
+        (sysinfo(process(swap=None)), "swap of process 0 is not a whole number"),
+        (sysinfo(process(cgroup=2**64)), "cgroup of process 0 is not a whole number"),
+        (sysinfo(process(container_id="5b")), "container_id of process 0 is not 64 hex"),
     ],
 )
 def test_what_is_wrong_with_a_sysinfo_document_is_said(document: object, complaint: str) -> None:

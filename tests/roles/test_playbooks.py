@@ -15,7 +15,7 @@ ROLES = {
     "kernel": "kernel_modules",
     "daemon": "so1_daemon",
     "workload": "workload",
-    "grafana": "grafana",
+    "grafana": "so1_grafana",
 }
 
 
@@ -49,8 +49,8 @@ SERIAL = '{"so1_serial": [1, "50%", "100%"], "so1_max_fail_percentage": 0}'
 
 def test_a_canary_goes_through_all_parts_before_the_others(tmp_path: Path) -> None:
     """With site.yml's own play, whose roles are replaced by one task that fails on a host."""
-    (before, play, *_) = yaml.safe_load((REPOSITORY / "site.yml").read_text())
-    assert before["import_playbook"] == "playbooks/preflight.yml"
+    (before, play, *_) = yaml.safe_load((REPOSITORY / "playbooks/site.yml").read_text())
+    assert before["import_playbook"] == "preflight.yml"
     assert [role["role"] for role in play["roles"]] == list(ROLES.values())
     play["gather_facts"] = False
     play["roles"] = []
@@ -99,7 +99,7 @@ def test_playbooks_find_their_roles_from_every_folder(folder: str, name: str) ->
 
 def test_every_play_asks_for_few_facts() -> None:
     """In ansible.cfg the setting has been dead since ansible-core 2.18."""
-    for path in [REPOSITORY / "site.yml", *REPOSITORY.glob("playbooks/*.yml")]:
+    for path in REPOSITORY.glob("playbooks/*.yml"):
         for play in yaml.safe_load(path.read_text()):
             if "hosts" in play:
                 few = play.get("gather_facts") is False or "!all" in play.get("gather_subset", [])

@@ -346,6 +346,19 @@ def test_what_is_not_wanted_is_not_looked_at(
             },
             {("mokutil", "--test-key", "/etc/keys/own.der"): (1, "own.der is already enrolled\n")},
         ),
+        (
+            {
+                "/sys/kernel/security/lockdown": "none [integrity] confidentiality\n",
+                "/etc/os-release": "NAME=Ubuntu\nID=ubuntu\n",
+                "/var/lib/shim-signed/mok/MOK.der": "",
+            },
+            {
+                ("mokutil", "--test-key", "/var/lib/shim-signed/mok/MOK.der"): (
+                    1,
+                    "MOK.der is already enrolled\n",
+                )
+            },
+        ),
         ({"/proc/mounts": "proc /proc proc rw,hidepid=2 0 0\n"}, {}),
         ({"/proc/net/tcp": "  sl\n   0: 0200007F:0BB8 00000000:0000 0A 0\n"}, {}),
         (
@@ -355,7 +368,13 @@ def test_what_is_not_wanted_is_not_looked_at(
             },
         ),
     ],
-    ids=["enrolled key", "hidepid beside the modules", "another address", "by its socket"],
+    ids=[
+        "enrolled key",
+        "Ubuntu's key",
+        "hidepid beside the modules",
+        "another address",
+        "by its socket",
+    ],
 )
 def test_what_only_looks_like_a_reason_is_none(
     tree: Tree, said: dict[Any, Any], tmp_path: Path
@@ -466,7 +485,7 @@ def test_the_names_are_those_that_the_roles_install() -> None:
     known += SCRIPT.read_text()
     names = set()
     for path in REPOSITORY.glob("roles/*/tasks/*.yml"):
-        if path.parts[-3] in ("prometheus", "debian_packages"):
+        if path.parts[-3] in ("so1_prometheus", "debian_packages"):
             continue
         for line in path.read_text().splitlines():
             if "debian_packages_names:" in line:

@@ -36,20 +36,20 @@ def test_what_is_configured_gets_there(play: Play, tmp_path: Path) -> None:
         "mail.example.org": {**OPEN, "so1_daemon_metrics_port": 9999},
         "six": {**OPEN, "so1_daemon_metrics_address": "2001:db8::1"},
         "secret": {**OPEN, "so1_daemon_metrics_tls_certificate": "/x", "ansible_host": "192.0.2.8"},
-        "hidden": {"so1_daemon_metrics_enabled": True, "prometheus_target": "proxy:443"},
+        "hidden": {"so1_daemon_metrics_enabled": True, "so1_prometheus_target": "proxy:443"},
     }
     done = play(
-        [role("prometheus", "configuration")],  # which has promtool check what it writes
+        [role("so1_prometheus", "configuration")],  # which has promtool check what it writes
         monitored,
-        prometheus_directory=str(folder),
-        prometheus_user="root",  # Debian's package, which makes the other, is not installed here
-        prometheus_restarted={"changed": True},  # there is no service to be told
-        prometheus_scrape_user="so1",
-        prometheus_scrape_password="a 'quoted\": password",
-        prometheus_scrape_interval=5,
-        prometheus_remote_write=[{"url": "http://192.0.2.1:8428/api/v1/write"}],
-        prometheus_alertmanagers=["192.0.2.1:9093"],
-        prometheus_external_labels={"site": "lab"},
+        so1_prometheus_directory=str(folder),
+        so1_prometheus_user="root",  # Debian's package makes the other, and is not installed
+        so1_prometheus_restarted={"changed": True},  # there is no service to be told
+        so1_prometheus_scrape_user="so1",
+        so1_prometheus_scrape_password="a 'quoted\": password",
+        so1_prometheus_scrape_interval=5,
+        so1_prometheus_remote_write=[{"url": "http://192.0.2.1:8428/api/v1/write"}],
+        so1_prometheus_alertmanagers=["192.0.2.1:9093"],
+        so1_prometheus_external_labels={"site": "lab"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     targets = json.loads((folder / "targets.json").read_text())
@@ -86,20 +86,22 @@ def test_what_cannot_work_is_refused(play: Play) -> None:
         "web": OPEN,
     }
     cases: dict[str, dict[str, Any]] = {
-        "off does not serve metrics; set so1_daemon_metrics_enabled": {"prometheus_hosts": ["off"]},
-        "closed serves its metrics on loopback only; set so1_daemon_metrics_address": {
-            "prometheus_hosts": ["web", "closed"]
+        "off does not serve metrics; set so1_daemon_metrics_enabled": {
+            "so1_prometheus_hosts": ["off"]
         },
-        "prometheus_port must be from 1024": {"prometheus_port": 80},
-        "must be given both or neither": {"prometheus_scrape_user": "a"},
-        "argument 'prometheus_retention_days' is of type str": {
-            "prometheus_retention_days": "long"
+        "closed serves its metrics on loopback only; set so1_daemon_metrics_address": {
+            "so1_prometheus_hosts": ["web", "closed"]
+        },
+        "so1_prometheus_port must be from 1024": {"so1_prometheus_port": 80},
+        "must be given both or neither": {"so1_prometheus_scrape_user": "a"},
+        "argument 'so1_prometheus_retention_days' is of type str": {
+            "so1_prometheus_retention_days": "long"
         },
     }
     # On loopback an observer reaches itself.
-    fine: dict[str, Any] = {"prometheus_hosts": ["observer", "web"]}
+    fine: dict[str, Any] = {"so1_prometheus_hosts": ["observer", "web"]}
     variables = [fine | case for case in cases.values()]
-    done = play(refusals("prometheus", [*variables, fine]), monitored)
+    done = play(refusals("so1_prometheus", [*variables, fine]), monitored)
     told(done, list(cases))
 
 

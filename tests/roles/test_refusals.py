@@ -21,7 +21,9 @@ SIZE = (
     "must be a size like 512m or 2g, with b, k, m, g, t or p, and at least 6m; it is «{}».",
     ["", "0", "-1", "512", "5m", "512mb", "1 g", "much", "512m\n"],
 )
-ARCHIVE = "must name a file on the controller where grafana_image_source is archive; it is «{}»."
+ARCHIVE = (
+    "must name a file on the controller where so1_grafana_image_source is archive; it is «{}»."
+)
 IN_A_FIELD = "must have {} or *, or lists, ranges and steps of them, as its {}; it is «{{}}»."
 Sentences = dict[str, list[tuple[str, list[Any]]]]
 
@@ -65,21 +67,21 @@ REFUSED: dict[str, Sentences] = {
             ),
         ],
     },
-    "grafana": {
-        "grafana_port": [("must be from 1 to 65535; it is {}.", [0, -1, 65_536])],
-        "grafana_image_timeout": [("must be from 1 to 3600; it is {}.", [0, -1, 3_601])],
-        "grafana_policy_maximum": [("must be from 0 to 10000; it is {}.", [-1, 10_001])],
-        "grafana_policy_keep_low": [("must be from 0 to 10000; it is {}.", [-1])],
-        "grafana_policy_keep_high": [("must be from 0 to 10000; it is {}.", [-1])],
-        "grafana_memory": [SIZE],
-        "grafana_docker_host": [(HOST + "«{}».", ["", "unix://", "/run/x", "http://a"])],
-        "grafana_image_source": [
+    "so1_grafana": {
+        "so1_grafana_port": [("must be from 1 to 65535; it is {}.", [0, -1, 65_536])],
+        "so1_grafana_image_timeout": [("must be from 1 to 3600; it is {}.", [0, -1, 3_601])],
+        "so1_grafana_policy_maximum": [("must be from 0 to 10000; it is {}.", [-1, 10_001])],
+        "so1_grafana_policy_keep_low": [("must be from 0 to 10000; it is {}.", [-1])],
+        "so1_grafana_policy_keep_high": [("must be from 0 to 10000; it is {}.", [-1])],
+        "so1_grafana_memory": [SIZE],
+        "so1_grafana_docker_host": [(HOST + "«{}».", ["", "unix://", "/run/x", "http://a"])],
+        "so1_grafana_image_source": [
             ("must be one of: pull, archive, got: {}", ["", "push", "Pull"]),
         ],
-        "grafana_image_archive": [
+        "so1_grafana_image_archive": [
             (ARCHIVE, ["", "nowhere.tar", "/nowhere.tar", "/etc"]),
         ],
-        "grafana_plugin_archive": [
+        "so1_grafana_plugin_archive": [
             (
                 "must name a file on the controller or be empty; it is «{}».",
                 ["nowhere.zip", "/nowhere.zip", "/etc"],
@@ -103,21 +105,21 @@ TAKEN: dict[str, dict[str, list[Any]]] = {
             *("0 0 * jan,Feb mon-FRI", "59 23 31 dec sun", "*/99 */2 */10 */3 1-5/2"),
         ],
     },
-    "grafana": {
-        "grafana_port": [1, 65_535, "3000"],
-        "grafana_image_timeout": [1, 3_600],
-        "grafana_policy_maximum": [0, 10_000],
-        "grafana_memory": ["6m", "512m", "512MB", "1.5g", "2G", "536870912b", 536_870_912],
-        "grafana_docker_host": ["unix:///run/x", "tcp://127.0.0.1:2375"],
-        "grafana_image_source": ["pull", "archive"],
-        "grafana_image_archive": [HERE, "beside.tar"],
-        "grafana_plugin_archive": ["", HERE, "beside.tar"],
+    "so1_grafana": {
+        "so1_grafana_port": [1, 65_535, "3000"],
+        "so1_grafana_image_timeout": [1, 3_600],
+        "so1_grafana_policy_maximum": [0, 10_000],
+        "so1_grafana_memory": ["6m", "512m", "512MB", "1.5g", "2G", "536870912b", 536_870_912],
+        "so1_grafana_docker_host": ["unix:///run/x", "tcp://127.0.0.1:2375"],
+        "so1_grafana_image_source": ["pull", "archive"],
+        "so1_grafana_image_archive": [HERE, "beside.tar"],
+        "so1_grafana_plugin_archive": ["", HERE, "beside.tar"],
     },
 }
 # What else a value needs in order to matter, or to be right.
 BESIDE = {
-    "grafana_image_source": {"grafana_image_archive": HERE},
-    "grafana_image_archive": {"grafana_image_source": "archive"},
+    "so1_grafana_image_source": {"so1_grafana_image_archive": HERE},
+    "so1_grafana_image_archive": {"so1_grafana_image_source": "archive"},
 }
 
 

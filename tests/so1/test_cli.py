@@ -39,6 +39,7 @@ _SHOWING = {
     "snapshot": ["snapshot", "--over", "0"],
     "containers": ["snapshot", "--over", "0", "--containers"],
     "top": ["top", "--once", "--every", "0.2"],
+    "frame": ["top", "--json", "--every", "0.2"],
     "events": ["events"],
     "report": ["report"],
     "page": ["report", "--format", "html"],

@@ -211,6 +211,113 @@ def test_a_call_ends_in_time_however_its_answer_trickles(tmp_path: Path) -> None
     assert took < 5
 
 
+VERSION = (
+    b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 22\r\n\r\n{"ApiVersion": "1.41"}'
+)
+EVENT = b'{"Action": "start", "Actor": {"ID": "a", "Attributes": {"name": "c"}}, "timeNano": 1}\r\n'
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNK = CHUNKED + f"{len(EVENT):x}\r\n".encode() + EVENT + b"\r\n"
+
+
+class Versed(http.server.BaseHTTPRequestHandler):
+    """An engine that tells its version, and answers all else as a test wants it."""
+
+    answer = b""
+
+    def do_GET(self) -> None:
+        self.wfile.write(VERSION if self.path.endswith("/version") else self.answer)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def versed(answer: bytes) -> Iterator[str]:
+    handler = type("Answering", (Versed,), {"answer": answer})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{serving.server_port}"
+        finally:
+            serving.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        CHUNK,
+        CHUNK + b"40",
+        CHUNK + b'40\r\n{"Act',
+        CHUNKED + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + EVENT,
+    ],
+)
+def test_a_stream_that_is_cut_off_is_said_in_a_sentence(answer: bytes) -> None:
+    with versed(answer) as host:
+        engine = Engine(Docker(host=host, timeout=5))
+        with pytest.raises(UnreachableError) as caught:
+            list(engine.events(0, 1))
+    assert str(caught.value) == (
+        f"{host} ended in the middle of an answer; the Docker service may have stopped or"
+        " been restarted"
+    )
+
+
+def test_half_a_line_of_the_stream_is_not_docker_s() -> None:
+    with versed(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + EVENT[:20]) as host:
+        engine = Engine(Docker(host=host, timeout=5))
+        with pytest.raises(EngineError, match=r"what tcp.* answers is not Docker's \("):
+            list(engine.events(0, 1))
+
+
+def test_another_engine_may_be_named_while_one_that_hangs_is_called(tmp_path: Path) -> None:
+    hung, said = [], []
+    with server(tmp_path / "s", None) as host, versed(b"") as other:
+        engine = Engine(Docker(host=host, timeout=3))
+
+        def ask() -> None:
+            try:
+                engine.running()
+            except EngineError as error:
+                hung.append(str(error))
+
+        asking = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+        time.sleep(0.5)
+        # A reload does this in the thread that takes the samples.
+        began = time.monotonic()
+        engine.reconfigure(Docker(host=other, timeout=3))
+        took = time.monotonic() - began
+        for thread in asking:
+            thread.join()
+        try:
+            engine.running()
+        except EngineError as error:
+            said.append(str(error))
+    assert took < 1
+    # What was asked of the one before is told of it, and whoever waited its turn asks the other.
+    assert f"{host} did not answer within 3 s; look at the Docker service, or raise" in hung[0]
+    assert said[0].startswith(f"{other} ended in the middle of an answer")
+
+
+def test_one_thread_s_failure_takes_no_stream_from_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with versed(CHUNK + b"0\r\n\r\n") as host:
+        engine = Engine(Docker(host=host, timeout=5))
+        stream = engine.events(0, 1)
+        assert next(stream).action == "start"
+        # Another thread's connection broke, and the engine takes no new one.
+        engine._client = None
+        monkeypatch.setattr(engine, "_connect", lambda _: pytest.fail("it connects anew"))
+        assert list(stream) == []
+
+
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     asked: list[bytes] = []
@@ -266,7 +373,7 @@ def test_why_one_does_not_start_is_said_whatever_becomes_of_it(
 ) -> None:
     client = Starting(left)
     engine = Engine(Docker())
-    monkeypatch.setattr(engine, "_connected", lambda: client)
+    monkeypatch.setattr(engine, "_connected", lambda _: client)
     with pytest.raises(UnreachableError, match="did not answer within 5 s"):
         engine.run("web", "alpine", [], {})
     # By now it may run.

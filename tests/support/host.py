@@ -60,6 +60,12 @@ class Host:
 
     def play(self, playbook: Path, *options: str, **variables: object) -> "Play":
         """Run a playbook on this machine, in the namespaces."""
+        return self.play_with({}, playbook, *options, **variables)
+
+    def play_with(
+        self, environment: dict[str, str], playbook: Path, *options: str, **variables: object
+    ) -> "Play":
+        """Run a playbook with more in Ansible's environment."""
         extra = {"ansible_python_interpreter": sys.executable, **variables}
         done = subprocess.run(
             self.enter(
@@ -67,7 +73,11 @@ class Host:
                 *("-i", "localhost,", "-c", "local", "-e", json.dumps(extra)),
                 *(*options, str(playbook)),
             ),
-            env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")},
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+                **environment,
+            },
             check=False,
             capture_output=True,
             text=True,

@@ -71,20 +71,27 @@ class Engine(Host):
         assert isinstance(found, dict)
         return found
 
-    def archive(self, image: str) -> Path:
-        """Save an image that stands in for Grafana's: busybox answers where Grafana would."""
-        root = self.folder / "root"
-        for part in ("bin", "www/api", "var/lib/grafana"):
+    def stand_in(self, image: str, *, plugin: bool = True) -> None:
+        """Make an image that stands in for Grafana's: busybox answers where Grafana would."""
+        root = self.folder / f"root-{plugin}"
+        datasource = "www/api/datasources/uid/so1-sqlite"
+        for part in ("bin", datasource, "var/lib/grafana"):
             (root / part).mkdir(parents=True)
         shutil.copy("/bin/busybox", root / "bin/busybox")
         for applet in ("sh", "cat", "id", "touch"):
             (root / "bin" / applet).symlink_to("busybox")
         (root / "www/api/health").write_text("{}")
+        if plugin:
+            (root / datasource / "health").write_text('{"status": "OK"}')
         (root / "var/lib/grafana").chmod(0o777)
         serve = ["/bin/busybox", "httpd", "-f", "-p", "3000", "-h", "/www"]
-        tar = self.folder / "root.tar"
+        tar = self.folder / f"root-{plugin}.tar"
         subprocess.run(["tar", "-C", root, "-cf", tar, "."], check=True)
         self.docker("import", "-c", f"CMD {json.dumps(serve)}", str(tar), image)
+
+    def archive(self, image: str) -> Path:
+        """Save such an image, and forget it."""
+        self.stand_in(image)
         saved = self.folder / "image.tar"
         self.docker("save", "-o", str(saved), image)
         self.docker("image", "rm", image)
@@ -93,11 +100,11 @@ class Engine(Host):
     def play(self, playbook: Path, *options: str, **variables: object) -> Play:
         """Run a playbook on this machine, in the namespaces, against this engine."""
         ours = {
-            "grafana_docker_host": f"unix://{self.socket}",
-            "grafana_database_directory": str(self.database),
+            "so1_grafana_docker_host": f"unix://{self.socket}",
+            "so1_grafana_database_directory": str(self.database),
         }
         return super().play(
-            playbook, "--skip-tags", "grafana_packages", *options, **{**ours, **variables}
+            playbook, "--skip-tags", "so1_grafana_packages", *options, **{**ours, **variables}
         )
 
     def stop(self) -> None:

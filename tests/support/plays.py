@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,20 @@ def play(
         timeout=600,
         check=False,
     )
+
+
+def defaults(role_name: str) -> dict[str, Any]:
+    """Read a role's defaults, as if its variables had no old names."""
+    found: dict[str, Any] = yaml.safe_load(
+        (REPOSITORY / "roles" / role_name / "defaults/main.yml").read_text()
+    )
+    for name, value in found.items():
+        old = name.removeprefix("so1_")
+        if renamed := re.fullmatch(rf"{{{{ {old} \| default\((.*)\) }}}}", str(value)):
+            inner = renamed[1]
+            computed = re.search(r"default|hostvars", inner)
+            found[name] = f"{{{{ {inner} }}}}" if computed else yaml.safe_load(inner)
+    return found
 
 
 def role(name: str, part: str) -> dict[str, Any]:

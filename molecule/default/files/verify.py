@@ -38,9 +38,9 @@ PATIENCE = 240
 """Seconds that anything may take; an emulated machine is slow."""
 
 
-def run(*command: str, codes: tuple[int, ...] = (0,)) -> str:
+def run(*command: str, codes: tuple[int, ...] = (0,), patience: int = PATIENCE) -> str:
     """Run a command and return what it printed; any other exit code than these is a failure."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience)
     if done.returncode not in codes:
         raise AssertionError(
             f"{' '.join(command)} ended with {done.returncode}: {done.stderr or done.stdout}"
@@ -54,6 +54,11 @@ def query(text: str) -> list[tuple[Any, ...]]:
         sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True, timeout=10)
     ) as reader:
         return reader.execute(text).fetchall()
+
+
+def newest(table: str) -> int:
+    """Tell the last row of a table; rows go by id, as clocks are set."""
+    return int(query(f"SELECT ifnull(max(id), 0) FROM {table}")[0][0])
 
 
 def until(what: str, holds: Callable[[], bool]) -> None:
@@ -154,11 +159,16 @@ def both_sources_agree() -> None:
     run("/opt/so1/venv/bin/python", "/run/so1-agreement.py")
 
 
+def containers_use_what_the_kernel_charges_them() -> None:
+    told = run("/opt/so1/venv/bin/python", "/run/so1-charged.py", patience=3 * PATIENCE)
+    print(told, end="", flush=True)
+
+
 def the_governor_keeps_the_best_three_and_two() -> None:
     with stopped("so1"):
         run(SO1, "cleanup", "--yes")
         stress = ["stress", "--vm", "1", "--vm-keep", "--vm-hang", "0", "--vm-bytes"]
-        began = time.time() * 1000
+        told = newest("events")
         low = [("low", f"low-{number}", "so1-lab/alpine", ["sleep", "7200"]) for number in range(7)]
         high = [
             ("high", f"high-{number}", "so1-lab/stress", [*stress, f"{8 + 16 * number}M"])
@@ -187,12 +197,29 @@ def the_governor_keeps_the_best_three_and_two() -> None:
     assert containers("name=^stranger$"), "a container that was never handed over is gone"
     events = query(
         "SELECT rule, recreate FROM events"
-        f" WHERE kind = 'remove' AND outcome = 'done' AND timestamp > {began}"
+        f" WHERE kind = 'remove' AND outcome = 'done' AND id > {told}"
     )
     assert len(events) == 7, events
     assert all(rule == "emergency" and "docker run" in recreate for rule, recreate in events), (
         events
     )
+
+
+def the_past_decides_again_as_the_daemon_did() -> None:
+    body = json.loads(run(SO1, "replay", "--since", "4w", "--json"))
+    # All that the governor removed since decisions are stored was decided on again.
+    assert body["only_really"] == [], body["only_really"]
+    done = [one for one in body["removals"] if (one["really"] or {}).get("outcome") == "done"]
+    assert len(done) >= 7, body
+    for one in done:
+        told = one["really"]
+        same = {"rule": "rule", "class_": "class", "memory": "ram_usage", "cpu": "cpu_usage"}
+        assert [one[ours] for ours in same] == [told[its] for its in same.values()], one
+    # With nothing to keep, all that ran would have gone.
+    none = json.loads(
+        run(SO1, "replay", "--since", "4w", "--json", "--keep-low", "0", "--keep-high", "0")
+    )
+    assert len(none["removals"]) >= len(done), none
 
 
 def main_pid() -> str:
@@ -209,33 +236,31 @@ def the_daemon_is_confined() -> None:
 
 
 def the_daemon_ticks_and_tells_where_from() -> None:
-    before = query("SELECT max(timestamp) FROM metrics")[0][0]
-    later = f"FROM metrics WHERE timestamp > {before} ORDER BY timestamp"
+    later = f"FROM metrics WHERE id > {newest('metrics')} ORDER BY id"
     with read_by_grafanas_user():
         until("two more ticks", lambda: len(query(f"SELECT 1 {later}")) >= 2)
     (first, source), (second, _) = query(f"SELECT timestamp, source {later} LIMIT 2")
     assert 15_000 < second - first < 25_000, "a tick every 20 s"
     assert source == "module"
     assert query(
-        "SELECT count(*) > 0 FROM container_totals"
-        f" WHERE container_name = 'stranger' AND timestamp > {before}"
+        "SELECT count(*) > 0 FROM container_totals WHERE container_name = 'stranger'"
+        f" AND timestamp IN (SELECT timestamp {later})"
     ) == [(1,)]
     assert "running" in run(SO1, "status")
 
 
 def a_killed_daemon_comes_back_to_a_whole_database() -> None:
-    pid, killed = main_pid(), time.time() * 1000
+    pid = main_pid()
     os.kill(int(pid), 9)
+    last = newest("metrics")
     until("a new daemon", lambda: main_pid() not in (pid, "0"))
-    until(
-        "a tick of its own",
-        lambda: query(f"SELECT max(timestamp) > {killed} FROM metrics") == [(1,)],
-    )
+    until("a tick of its own", lambda: newest("metrics") > last)
     assert query("PRAGMA integrity_check") == [("ok",)]
 
 
 def a_broken_configuration_is_named_and_not_taken() -> None:
-    good, pid, began = CONFIGURATION.read_text(), main_pid(), time.time() * 1000
+    good, pid, began = CONFIGURATION.read_text(), main_pid(), time.time()
+    told = newest("events")
     try:
         CONFIGURATION.write_text("bogus = 1\n" + good)
         complaint = subprocess.run(
@@ -246,14 +271,14 @@ def a_broken_configuration_is_named_and_not_taken() -> None:
         assert "Traceback" not in complaint.stderr, complaint
         run("systemctl", "reload", "so1")
         # Two signals that come at once would be one.
-        journal = ("journalctl", "--unit=so1", f"--since=@{began // 1000:.0f}", "--output=cat")
+        journal = ("journalctl", "--unit=so1", f"--since=@{began:.0f}", "--output=cat")
         until("what came of it", lambda: "was not reloaded" in run(*journal))
     finally:
         CONFIGURATION.write_text(good)
         run("systemctl", "reload", "so1")
-    said = f"SELECT outcome, detail FROM events WHERE kind = 'config' AND timestamp > {began}"
+    said = f"SELECT outcome, detail FROM events WHERE kind = 'config' AND id > {told}"
     until("what came of both reloads", lambda: len(query(said)) == 2)
-    (refused, detail), (taken, _) = query(f"{said} ORDER BY timestamp")
+    (refused, detail), (taken, _) = query(f"{said} ORDER BY id")
     assert (refused, taken) == ("failed", "done")
     assert "bogus" in detail, detail
     assert main_pid() == pid
@@ -329,6 +354,7 @@ def every_command_answers() -> None:
     assert json.loads(run(SO1, "snapshot", "--json"))
     for command in (
         ["plan"],
+        ["replay"],
         ["events"],
         ["top", "--once"],
         ["report", "--format", "html"],
@@ -355,11 +381,13 @@ CHECKS = [
     containers_have_exactly_their_processes,
     both_sources_agree,
     the_governor_keeps_the_best_three_and_two,
+    the_past_decides_again_as_the_daemon_did,
     the_daemon_is_confined,
     the_daemon_ticks_and_tells_where_from,
 ]
 NO_MATTER_OF_BOOTING = [
     a_container_does_not_see_the_host,
+    containers_use_what_the_kernel_charges_them,
     a_killed_daemon_comes_back_to_a_whole_database,
     a_broken_configuration_is_named_and_not_taken,
     a_limited_process_is_refused_memory_and_lives_on,

@@ -24,6 +24,7 @@ _COMMANDS = {
     "snapshot": "Show what runs now, as a table or as JSON.",
     "top": "Show what runs, live.",
     "plan": "Show what the governor would do now, and why.",
+    "replay": "Show what another policy would have removed, and when.",
     "events": "Show what the daemon did, refused or could not do.",
     "workload": "Make test load: containers for the governor to deal with.",
     "cleanup": "Remove the managed containers, and nothing else.",

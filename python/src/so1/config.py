@@ -121,6 +121,16 @@ class Config(Section, frozen=True):
     workload: Workload = Workload()
 
 
+def check(policy: Policy, origin: str) -> None:
+    """Raise ConfigError where a policy keeps more than its maximum."""
+    if policy.keep_low + policy.keep_high > policy.maximum:
+        raise ConfigError(
+            f"{origin}: governor.keep_low + governor.keep_high"
+            f" ({policy.keep_low} + {policy.keep_high})"
+            f" must not exceed governor.maximum ({policy.maximum})"
+        )
+
+
 def parse(text: str, origin: str = "configuration") -> Config:
     """Read a configuration from TOML text.
 
@@ -132,13 +142,7 @@ def parse(text: str, origin: str = "configuration") -> Config:
         raise ConfigError(f"{origin} is not valid TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{origin}: {error}") from error
-    governor = config.governor
-    if governor.keep_low + governor.keep_high > governor.maximum:
-        raise ConfigError(
-            f"{origin}: governor.keep_low + governor.keep_high"
-            f" ({governor.keep_low} + {governor.keep_high})"
-            f" must not exceed governor.maximum ({governor.maximum})"
-        )
+    check(config.governor, origin)
     metrics = config.metrics
     if bool(metrics.tls_certificate) != bool(metrics.tls_key):
         raise ConfigError(

@@ -2,6 +2,7 @@
 """The Docker Engine, through the SDK's low-level client: one request a call, each with a limit."""
 
 import errno
+import http.client
 import logging
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import requests
+import urllib3
 from docker.api import APIClient
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException, NotFound
@@ -31,6 +33,14 @@ _CONFLICT = 409
 _DELETED = 2
 """The kind of a change of the file system that took something away."""
 _LONGEST_STOP = 300
+_CUT = (
+    ConnectionError,
+    http.client.IncompleteRead,
+    urllib3.exceptions.IncompleteRead,
+    urllib3.exceptions.InvalidChunkLength,
+    requests.exceptions.ChunkedEncodingError,
+)
+"""What a connection that is closed in the middle of an answer looks like."""
 
 
 class EngineError(Exception):
@@ -92,6 +102,16 @@ class _Looked(msgspec.Struct, frozen=True, rename="pascal"):
     mounts: list[_Mount] | None = None
     name: str = ""
     restart_count: int = 0
+
+    @property
+    def volumes(self) -> list[str]:
+        """The names of its volumes."""
+        return [mount.name for mount in self.mounts or () if mount.type == "volume"]
+
+    @property
+    def volumes_at_stake(self) -> bool:
+        """Whether the engine would remove volumes with it."""
+        return self.host_config.auto_remove and any(map(_is_digest, self.volumes))
 
 
 class _ImageConfig(msgspec.Struct, frozen=True, rename="pascal"):
@@ -163,6 +183,7 @@ class Inspected(msgspec.Struct, frozen=True):
             restarts=self.restarts,
             health=self.health,
             image_labels=self.image_labels,
+            volumes_at_stake=self.auto_remove and bool(self.anonymous_volumes),
         )
 
     @property
@@ -201,7 +222,10 @@ class Engine:
         self._docker = docker
         self._proc = proc
         self._client: APIClient | None = None
+        self._connecting = threading.Lock()
+        """Held while one thread connects, for as long as a call may take."""
         self._lock = threading.Lock()
+        """For what is remembered; never held while the engine is waited for."""
         self._looked: dict[str, _Looked] = {}
         self._of_image: dict[str, dict[str, str]] = {}
         """The labels of the images of managed containers, by the image's id."""
@@ -215,82 +239,70 @@ class Engine:
                 self._looked.clear()
                 self._of_image.clear()
 
-    def _call(self, what: str, ask: Callable[[APIClient], T], limit: float = 0) -> T:
-        """Ask, within docker.timeout or `limit` seconds for the whole of it."""
+    def _call(
+        self,
+        what: str,
+        ask: Callable[[APIClient], T],
+        limit: float = 0,
+        client: APIClient | None = None,
+    ) -> T:
+        """Ask, within docker.timeout or `limit` seconds for the whole of it.
+
+        `client` is the connection where it has to be a certain one.
+        """
+        docker = self._docker
         try:
-            with http_deadline.within(limit or self._docker.timeout):
-                return ask(self._connected())
+            with http_deadline.within(limit or docker.timeout):
+                client = client or self._connected(docker)
+                return ask(client)
         except NotFound as error:
             raise NotFoundError(f"{what}: {_said(error)}") from error
         except APIError as error:
             raise EngineError(f"{what}: {_said(error)}") from error
         except (DockerException, requests.RequestException, OSError) as error:
-            self._disconnect()
-            raise UnreachableError(self._unreachable(error)) from error
-        except (msgspec.ValidationError, LookupError, TypeError, ValueError) as error:
+            self._disconnect(client)
+            raise UnreachableError(_unreachable(error, docker)) from error
+        except (msgspec.DecodeError, LookupError, TypeError, ValueError) as error:
             raise EngineError(
-                f"{what}: what {self._docker.host} answers is not Docker's ({error})"
+                f"{what}: what {docker.host} answers is not Docker's ({error})"
             ) from error
 
-    def _connected(self) -> APIClient:
+    def _connected(self, docker: Docker) -> APIClient:
+        with self._lock:
+            if self._client is not None and docker == self._docker:
+                return self._client
         # One thread connects, and the others wait for it no longer than they may.
-        if not self._lock.acquire(timeout=min(max(0, http_deadline.left()), threading.TIMEOUT_MAX)):
+        if not self._connecting.acquire(
+            timeout=min(max(0, http_deadline.left()), threading.TIMEOUT_MAX)
+        ):
             raise TimeoutError
         try:
-            if self._client is None:
-                self._knock()
-                # Asked for its version, the SDK's constructor would go by the environment's proxy.
-                try:
-                    version = self._made(MINIMUM_DOCKER_API_VERSION).version(api_version=False)
-                except APIError as error:
-                    raise DockerException(_said(error)) from None
-                self._client = self._made(version["ApiVersion"])
-            return self._client
+            with self._lock:
+                if self._client is not None and docker == self._docker:
+                    return self._client
+            client = self._connect(docker)
+            with self._lock:
+                # Meanwhile another engine may have been named.
+                if docker == self._docker:
+                    self._client = client
+            return client
         finally:
-            self._lock.release()
+            self._connecting.release()
 
-    def _made(self, version: str) -> APIClient:
-        client = APIClient(self._docker.host, version=version, timeout=self._docker.timeout)
-        # No proxy and no .netrc stands between us and it; looking takes time.
-        client.trust_env = False
-        if self._docker.host.startswith("unix://"):
-            path = self._docker.host.removeprefix("unix://")
-            client.mount("http+docker://", http_deadline.UnixAdapter(path, self._docker.timeout))
-        else:
-            client.mount("http://", http_deadline.TcpAdapter())
-        return client
+    def _connect(self, docker: Docker) -> APIClient:
+        _knock(docker)
+        # Asked for its version, the SDK's constructor would go by the environment's proxy.
+        try:
+            version = _made(docker, MINIMUM_DOCKER_API_VERSION).version(api_version=False)
+        except APIError as error:
+            raise DockerException(_said(error)) from None
+        return _made(docker, version["ApiVersion"])
 
-    def _knock(self) -> None:
-        """Raise OSError where nothing listens; the SDK would leave a socket open over it."""
-        path = self._docker.host.removeprefix("unix://")
-        if path != self._docker.host:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-                door.settimeout(self._docker.timeout)
-                door.connect(path)
-
-    def _disconnect(self) -> None:
+    def _disconnect(self, client: APIClient | None) -> None:
         # Another engine, or another version of it, may answer next time.
         with self._lock:
-            self._client = None
-
-    def _unreachable(self, error: BaseException) -> str:
-        host = self._docker.host
-        causes = list(_causes(error))
-        for cause in causes:
-            if isinstance(cause, requests.Timeout | TimeoutError):
-                return (
-                    f"{host} did not answer within {self._docker.timeout:g} s;"
-                    " look at the Docker service, or raise docker.timeout"
-                )
-            number = getattr(cause, "errno", None)
-            if number in (errno.EACCES, errno.EPERM):
-                return f"{host} may not be used; be root or a member of the group docker"
-            if number in (errno.ENOENT, errno.ECONNREFUSED):
-                return (
-                    f"nothing listens on {host}; start the Docker service, or set docker.host"
-                    " in the configuration"
-                )
-        return f"{host} cannot be used: {_short(causes[-1])}"
+            if self._client is client:
+                self._client = None
 
     def running(self) -> list[Container]:
         """List the running containers, in one request, and in one more for each that is new.
@@ -344,6 +356,7 @@ class Engine:
             restarts=looked.restart_count if looked else 0,
             health=_listed_health(entry.status),
             image_labels=self._image_labels(looked.image, labels) if looked else None,
+            volumes_at_stake=looked is not None and looked.volumes_at_stake,
         )
 
     def _started_ns(self, looked: _Looked) -> int | None:
@@ -393,7 +406,7 @@ class Engine:
             started_at=looked.state.started_at.timestamp(),
             labels=labels,
             auto_remove=looked.host_config.auto_remove,
-            volumes=[mount.name for mount in looked.mounts or () if mount.type == "volume"],
+            volumes=looked.volumes,
             raw=raw,
             name=_name([looked.name], looked.id),
             pid=looked.state.pid,
@@ -462,7 +475,7 @@ class Engine:
         what = "events cannot be followed"
         ends = time.monotonic() + seconds + self._docker.timeout
 
-        def ask(client: APIClient) -> requests.Response:
+        def ask(client: APIClient) -> tuple[APIClient, requests.Response]:
             answer: requests.Response = client.get(
                 f"{client.base_url}/v{client.api_version}/events",
                 params={
@@ -473,14 +486,15 @@ class Engine:
                 timeout=seconds + self._docker.timeout,
                 stream=True,
             )
-            return answer
+            return client, answer
 
         def follow(client: APIClient) -> Happened | None:  # noqa: ARG001 - the answer is its own
             return _happened(next(lines, b""))
 
-        with self._call(what, ask, seconds + self._docker.timeout) as answer:
+        client, answer = self._call(what, ask, seconds + self._docker.timeout)
+        with answer:
             lines = answer.iter_lines()
-            while happened := self._call(what, follow, max(0.001, ends - time.monotonic())):
+            while happened := self._call(what, follow, max(0.001, ends - time.monotonic()), client):
                 yield happened
 
     def pull(self, image: str) -> None:
@@ -567,6 +581,52 @@ def _listed_health(status: str) -> str | None:
 def _health(state: _State) -> str | None:
     status = state.health.status if state.health else ""
     return None if status in ("", "none") else status
+
+
+def _made(docker: Docker, version: str) -> APIClient:
+    client = APIClient(docker.host, version=version, timeout=docker.timeout)
+    # No proxy and no .netrc stands between us and it; looking takes time.
+    client.trust_env = False
+    if docker.host.startswith("unix://"):
+        path = docker.host.removeprefix("unix://")
+        client.mount("http+docker://", http_deadline.UnixAdapter(path, docker.timeout))
+    else:
+        client.mount("http://", http_deadline.TcpAdapter())
+    return client
+
+
+def _knock(docker: Docker) -> None:
+    """Raise OSError where nothing listens; the SDK would leave a socket open over it."""
+    path = docker.host.removeprefix("unix://")
+    if path != docker.host:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(docker.timeout)
+            door.connect(path)
+
+
+def _unreachable(error: BaseException, docker: Docker) -> str:
+    host = docker.host
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, requests.Timeout | TimeoutError):
+            return (
+                f"{host} did not answer within {docker.timeout:g} s;"
+                " look at the Docker service, or raise docker.timeout"
+            )
+        number = getattr(cause, "errno", None)
+        if number in (errno.EACCES, errno.EPERM):
+            return f"{host} may not be used; be root or a member of the group docker"
+        if number in (errno.ENOENT, errno.ECONNREFUSED):
+            return (
+                f"nothing listens on {host}; start the Docker service, or set docker.host"
+                " in the configuration"
+            )
+    if any(isinstance(cause, _CUT) for cause in causes):
+        return (
+            f"{host} ended in the middle of an answer; the Docker service may have stopped or"
+            " been restarted"
+        )
+    return f"{host} cannot be used: {_short(causes[-1])}"
 
 
 def _tagged(image: str) -> tuple[str, str]:

@@ -97,7 +97,8 @@ class Container(msgspec.Struct, frozen=True):
     started_ns is when that process started, on CLOCK_BOOTTIME, the clock of Process.start_ns, and
     None where that is not known. restarts is how often its restart policy has started it again,
     health what its health check says ('healthy', …), None where it has none; looping says that it
-    ends again soon after every start. labels are the container's with those that its image gave it;
+    ends again soon after every start; volumes_at_stake that the engine would remove volumes with
+    it. labels are the container's with those that its image gave it;
     image_labels are the image's own, None where they are not known.
     """
 
@@ -112,6 +113,7 @@ class Container(msgspec.Struct, frozen=True):
     health: str | None = None
     looping: bool = False
     image_labels: dict[str, str] | None = {}
+    volumes_at_stake: bool = False
 
     @property
     def managed(self) -> bool:

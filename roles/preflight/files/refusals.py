@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Look at a host, change nothing, and say in one sentence each why SO1 cannot be set up on it.
 
@@ -219,6 +218,8 @@ def unsigned_modules(host: Host, wanted: Wanted) -> Iterator[str]:
     if (not mode or mode[1] == "none") and not enforced:
         return
     key = "/var/lib/dkms/mok.pub"
+    if says(host, "/etc/os-release", "^ID=ubuntu$"):
+        key = "/var/lib/shim-signed/mok/MOK.der"  # where Ubuntu's DKMS keeps it
     own = re.search(
         r"^\s*mok_certificate=[\"']?([^\"'\s]+)", host.read("/etc/dkms/framework.conf"), re.M
     )
@@ -393,7 +394,7 @@ def others_grafana(host: Host, wanted: Wanted) -> Iterator[str]:
         if not ours:
             yield (
                 "The container grafana_so1 on this host is not SO1's; rename it (`docker rename grafana_so1 NAME`), "
-                "or set grafana_enabled=false."
+                "or set so1_grafana_enabled=false."
             )
     password = host.there("/etc/so1/grafana-admin-password")
     if not ours and not password:
@@ -401,7 +402,7 @@ def others_grafana(host: Host, wanted: Wanted) -> Iterator[str]:
         if answer and "Mountpoint" in answer:
             yield (
                 "The Docker volume grafana_so1 on this host is not SO1's, or its password is lost; remove it "
-                "(`docker volume rm grafana_so1`) if nobody needs it, or set grafana_enabled=false."
+                "(`docker volume rm grafana_so1`) if nobody needs it, or set so1_grafana_enabled=false."
             )
     # Behind an engine that does not answer, ours may be what listens.
     if (
@@ -411,7 +412,7 @@ def others_grafana(host: Host, wanted: Wanted) -> Iterator[str]:
     ):
         yield (
             f"Something else listens on port {wanted['grafana_port']} of this host, where Grafana would answer; set "
-            "grafana_port to a free one, or grafana_enabled=false."
+            "so1_grafana_port to a free one, or so1_grafana_enabled=false."
         )
 
 

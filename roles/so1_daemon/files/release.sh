@@ -17,7 +17,7 @@ link() {
 }
 
 install() {
-    local archive=$1 release=releases/$2 from=$3 extra=${4:-} wheels uv add wheel in_use old
+    local archive=$1 release=releases/$2 from=$3 extra=${4:-} wheels uv add in_use old
     wheels=$(mktemp -d)
     # shellcheck disable=SC2064 # its value now
     trap "rm -rf '$wheels'" EXIT
@@ -30,15 +30,15 @@ install() {
 
     rm -rf "$release" # of a run that was cut off
     "${uv[@]}" venv --python /usr/bin/python3 "$PWD/$release"
-    add=("${uv[@]}" pip install --python "$release/bin/python" --system-certs --link-mode copy
-        --constraint "$wheels/constraints.txt")
+    add=("${uv[@]}" pip install --python "$release/bin/python" --system-certs --link-mode copy)
     [ "$from" = pypi ] || add+=(--no-index --find-links "$wheels")
-    wheel=$(echo "$wheels"/so1-*.whl)
-    "${add[@]}" "$wheel"
+    # What comes from elsewhere must have its hashes; our own wheel came from the controller.
+    "${add[@]}" --require-hashes --requirement "$wheels/daemon.txt"
+    "${add[@]}" --no-deps "$wheels"/so1-*.whl
     # Compiled here, by all CPUs: the daemon's user may not write beside its modules. What only `so1 report` loads is two
     # thirds of it all, and is compiled when root first runs that.
     "$release/bin/python" -m compileall -qq -j 0 "$release/lib" || true
-    [ -z "$extra" ] || "${add[@]}" "$wheel$extra"
+    [ -z "$extra" ] || "${add[@]}" --require-hashes --requirement "$wheels/report.txt"
     "$release/bin/so1" --help >/dev/null
 
     # Until 0.1.0 the venv was a folder.

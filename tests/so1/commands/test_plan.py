@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -115,3 +116,23 @@ def test_in_place_of_one_that_may_not_go_another_is_planned(
     }
     assert rows["c0"] == "may-not-go"
     assert list(rows.values()).count("excess-low") == 2
+
+
+@pytest.mark.usefixtures("made")
+def test_another_policy_is_tried_on_what_runs_now(
+    so1: Callable[..., Result], tmp_path: Path
+) -> None:
+    def gone(*arguments: str) -> tuple[int, dict[str, object]]:
+        body = json.loads(so1("plan", "--json", "--over", "0", *arguments).output)
+        return sum(not row["keep"] for row in body["containers"]), body["policy"]
+
+    assert gone()[0] == 2
+    assert gone("--keep-low", "1")[0] == 4
+    # Of 3600 s none is old enough.
+    assert gone("--grace", "7200")[0] == 0
+    file = tmp_path / "tried.toml"
+    file.write_text('[governor]\nmode = "observe"\nmaximum = 4\nkeep_low = 4\nkeep_high = 0\n')
+    count, policy = gone("--config", str(file))
+    assert (count, policy["maximum"], policy["mode"]) == (1, 4, "enforce")
+    result = so1("plan", "--config", str(file), "--grace", "1")
+    assert (result.exit_code, "leave it out, or the numbers" in result.output) == (2, True)

@@ -26,14 +26,20 @@ sys.stdin.read()
 """
 
 
-def fill(store: Path, age: float, source: str = "procfs", troubles: str | None = None) -> None:
+def fill(
+    store: Path,
+    age: float,
+    source: str = "procfs",
+    troubles: str | None = None,
+    docker_age: float | None = 0.5,
+) -> None:
     now = round((time.time() - age) * 1000)
     database = Database(store)
     database.write_tick(
         Tick(
             timestamp=now,
             metrics=MetricsRow(
-                *(2048, 1024, 1024, 3, 40, 0, source, 1.5), docker_age=0.5, troubles=troubles
+                *(2048, 1024, 1024, 3, 40, 0, source, 1.5), docker_age=docker_age, troubles=troubles
             ),
             container_totals=[
                 ContainerRow("a" * 64, "one", "alpine", "low", 1, 10, 0.0),
@@ -85,6 +91,25 @@ def test_all_is_well(so1: Callable[..., Result], store: Path) -> None:
     assert report["containers"] == {"low": 2, "high": 0, "unmanaged": 1}
     assert report["problems"] == []
     assert report["database"]["ticks"] == 1
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        (0.26, "last heard 0.3 s before that tick"),
+        (312.0, "last heard 312.0 s before that tick"),
+        (None, "not heard before that tick"),
+    ],
+)
+def test_the_age_of_docker_s_word_is_shown(
+    so1: Callable[..., Result], store: Path, age: float | None, said: str
+) -> None:
+    fill(store, 0, docker_age=age)
+    with held(store):
+        lines = so1("status").output.splitlines()
+        tick = json.loads(so1("status", "--json").output)["tick"]
+    assert [line for line in lines if line.startswith("docker:")] == [f"docker:         {said}"]
+    assert tick["docker_age"] == age
 
 
 @pytest.mark.parametrize(

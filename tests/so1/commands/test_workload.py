@@ -19,7 +19,7 @@ def test_one_to_five_of_every_kind(
     made: Counter[int] = Counter()
     kinds: Counter[str] = Counter()
     for _ in range(500):
-        _generate(Config(), None, chance, dry_run=True)
+        _generate(Config(), None, chance, dry_run=True, as_json=False)
         lines = capsys.readouterr().out.splitlines()
         assert all(line.startswith("would make so1-") for line in lines)
         made[len(lines)] += 1

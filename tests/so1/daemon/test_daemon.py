@@ -23,6 +23,7 @@ from so1.daemon.systemd import Notifier
 from so1.docker_engine import Happened
 from so1.exposition.error import ServerError
 from so1.exposition.own import Own
+from so1.governor.decision import Note
 from so1.model import Container, ContainerUsage
 from so1.sample import Sample
 from so1.store.database import Database
@@ -63,6 +64,7 @@ class Fake:
         usages: Sequence[ContainerUsage],
         taken_ns: int,  # noqa: ARG002
         tell: Callable[[Event], None],
+        note: Note,  # noqa: ARG002
     ) -> None:
         self.asked.append(list(usages))
         for event in self.telling:
@@ -721,9 +723,9 @@ def test_a_database_that_another_holds(setup: Setup, monkeypatch: pytest.MonkeyP
     tried: list[int] = []
     add = daemon._database.add_events
 
-    def counted(events: Iterable[Event]) -> None:
+    def counted(*what: Iterable[Any]) -> None:
         tried.append(1)
-        add(events)
+        add(*what)
 
     monkeypatch.setattr(daemon._database, "add_events", counted)
     with contextlib.closing(sqlite3.connect(setup.path, isolation_level=None)) as other:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The clean-up, with an engine made up at its edge, and what the daemon learns of it."""
 
+import json
 import os
 import signal
 import threading
@@ -41,12 +42,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cleanup(tmp_path: Path, folder: Path) -> Callable[[], Result]:
+def cleanup(tmp_path: Path, folder: Path) -> Callable[..., Result]:
     config = tmp_path / "config.toml"
     config.write_text(f'[store]\npath = "{folder}/metrics.db"\n')
 
-    def run() -> Result:
-        arguments = ["--config", str(config), "cleanup", "--yes"]
+    def run(*options: str) -> Result:
+        arguments = ["--config", str(config), "cleanup", *(options or ("--yes",))]
         return CliRunner().invoke(main, arguments, catch_exceptions=False)
 
     return run
@@ -61,7 +62,7 @@ def left(folder: Path) -> list[Removal]:
 
 
 def test_line_and_record_come_before_each_removal(
-    cleanup: Callable[[], Result], made: Made, folder: Path
+    cleanup: Callable[..., Result], made: Made, folder: Path
 ) -> None:
     lines: dict[str, str] = {}
 
@@ -84,7 +85,7 @@ def test_line_and_record_come_before_each_removal(
         assert f"  docker run --detach --name c{n} alpine\n" in output
 
 
-def test_the_daemon_tells_it_once(cleanup: Callable[[], Result], made: Made, folder: Path) -> None:
+def test_the_daemon_tells_it_once(cleanup: Callable[..., Result], made: Made, folder: Path) -> None:
     made.stop_fails = {USAGES[0].container.id: EngineError("it does not stop")}
     change(made, USAGES[1].container.id, labels={})
     made.looks[USAGES[2].container.id] = NotFoundError("gone")
@@ -111,7 +112,7 @@ def test_the_daemon_tells_it_once(cleanup: Callable[[], Result], made: Made, fol
 
 
 def test_an_interrupt_ends_it_after_those_under_way(
-    cleanup: Callable[[], Result], made: Made
+    cleanup: Callable[..., Result], made: Made
 ) -> None:
     interrupted = threading.Event()
 
@@ -132,9 +133,47 @@ def test_an_interrupt_ends_it_after_those_under_way(
     assert "Aborted" not in result.output
 
 
+def test_as_json_each_container_has_what_became_of_it(
+    cleanup: Callable[..., Result], made: Made
+) -> None:
+    before = json.loads(cleanup("--dry-run", "--json").stdout)
+    assert {(row["name"], row["outcome"]) for row in before} == {(f"c{n}", None) for n in range(12)}
+    assert made.asked == []
+    made.stop_fails = {USAGES[0].container.id: EngineError("it does not stop")}
+    change(made, USAGES[1].container.id, labels={})
+    made.looks[USAGES[2].container.id] = NotFoundError("gone")
+    result = cleanup("--yes", "--json")
+    assert result.exit_code == 1
+    told = {row["name"]: row for row in json.loads(result.stdout)}
+    assert [row["outcome"] for row in told.values()] == [
+        *("failed", "refused", "done"),
+        *["done"] * 9,
+    ]
+    assert told["c0"]["reason"] == "it does not stop"
+    assert told["c1"]["reason"] == "it is not managed"
+    assert told["c3"]["recreate"] == "docker run --detach --name c3 alpine"
+    # The line still comes before the removal, on the other stream.
+    assert "removing c3\n  docker run" in result.stderr
+    assert "Error: 2 of 12 are still here" in result.stderr
+
+
+def test_as_json_it_asks_nothing(cleanup: Callable[..., Result], made: Made) -> None:
+    result = cleanup("--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "give --yes to remove, or --dry-run to look" in result.stderr
+    assert made.asked == []
+
+
+def test_as_json_nothing_is_an_empty_array(
+    cleanup: Callable[..., Result], made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(made, "managed", list)
+    assert json.loads(cleanup("--yes", "--json").stdout) == []
+
+
 @pytest.mark.parametrize("own", [None, 20])
 def test_a_containers_own_time_to_stop_is_kept(
-    cleanup: Callable[[], Result], made: Made, own: int | None
+    cleanup: Callable[..., Result], made: Made, own: int | None
 ) -> None:
     change(made, USAGES[0].container.id, stop_timeout=own)
     cleanup()
@@ -142,7 +181,7 @@ def test_a_containers_own_time_to_stop_is_kept(
 
 
 def test_without_so1_the_terminal_has_it(
-    cleanup: Callable[[], Result], made: Made, folder: Path
+    cleanup: Callable[..., Result], made: Made, folder: Path
 ) -> None:
     folder.rmdir()
     result = cleanup()
@@ -151,7 +190,7 @@ def test_without_so1_the_terminal_has_it(
 
 
 def test_what_cannot_be_left_for_the_daemon_is_said_and_removed(
-    cleanup: Callable[[], Result], made: Made, monkeypatch: pytest.MonkeyPatch
+    cleanup: Callable[..., Result], made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")

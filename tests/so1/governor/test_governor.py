@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from so1.config import Config, Policy
 from so1.docker_engine import EngineError, NotFoundError, UnreachableError
@@ -491,6 +492,15 @@ def test_one_that_keeps_crashing_is_kept_and_told() -> None:
     assert governor.govern(usages, TAKEN + 20 * SECOND) == []
 
 
+def test_one_that_something_else_starts_again_and_again_is_kept_and_told() -> None:
+    # By `docker start`, or by compose: the engine counts no restart of its own.
+    usages = [usage(1, memory=50, age=2, looping=True), usage(2, memory=9)]
+    governor = made(Made(usages), Policy(keep_low=1, keep_high=0, grace=0))
+    (event,) = governor.govern(usages, TAKEN)
+    assert (event.kind, event.rule, event.container_name) == ("governor", "restarting", "c1")
+    assert event.detail == "Kept: it ends again soon after every start."
+
+
 def test_what_labels_ask_for_and_do_not_get_is_told_once() -> None:
     usages = [usage(1), usage(2), usage(3)]
     usages[0].container.labels[MANAGED] = "yes"
@@ -565,6 +575,27 @@ class TestReload:
         assert len(governor.govern(usages, TAKEN)) == 3
         governor.reconfigure(Config(governor=Policy(mode="observe", keep_low=1, keep_high=0)))
         assert governor.govern(usages, TAKEN) == []
+
+    def test_in_observe_what_was_only_planned_is_forgotten(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usages = [usage(n, age=1) for n in range(12)]
+        engine, store = Made(usages), Store()
+        governor = made(engine, store=store)
+        with monkeypatch.context() as hurried:
+            hurried.setattr(module, "_BUDGET", -1)
+            assert governor.govern(usages, TAKEN) == []
+        assert set(store.steps().values()) == {"planned"}
+        # The emergency ends by itself: fewer run by now than the most that may, and all are young.
+        left = usages[:9]
+        governor.reconfigure(Config(governor=replace(POLICY, mode="observe")))
+        assert governor.govern(left, TAKEN) == []
+        assert store.steps() == {}
+        # It is not taken up again, neither by this process nor by the next.
+        governor.reconfigure(Config(governor=POLICY))
+        assert governor.govern(left, TAKEN) == []
+        assert made(engine, store=store).govern(left, TAKEN) == []
+        assert engine.removed() == set()
 
     def test_in_observe_nothing_more_is_removed_until_it_ends(self) -> None:
         usages = [usage(1)]

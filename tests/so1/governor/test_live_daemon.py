@@ -15,6 +15,7 @@ from so1.config import Config, Policy, Snapshot
 from so1.daemon.daemon import Daemon
 from so1.daemon.systemd import Notifier
 from so1.docker_engine import Engine
+from so1.governor.decision import Note
 from so1.governor.governor import Governor
 from so1.model import ContainerUsage
 from so1.store.database import Database
@@ -34,8 +35,9 @@ class Measured(Governor):
         usages: Sequence[ContainerUsage],
         taken_ns: int,
         tell: Callable[[Event], None] = lambda _: None,
+        note: Note = lambda *_: None,
     ) -> list[Event]:
-        return super().govern(with_memory(usages), taken_ns, tell)
+        return super().govern(with_memory(usages), taken_ns, tell, note)
 
 
 class Running:

@@ -170,8 +170,8 @@ def test_a_database_from_later_is_left_alone(path: Path) -> None:
 
 def test_migrations_are_numbered_without_a_gap() -> None:
     numbers = [number for number, _ in module._migrations()]
-    assert numbers == sorted({*numbers})
-    assert {*range(1, numbers[-1] + 1)} - {*numbers} <= {4, 5}  # which are on their way
+    # What was left out would never be made up for: a database knows only its newest.
+    assert numbers == [*range(1, len(numbers) + 1)]
 
 
 def _garbage(path: Path) -> None:

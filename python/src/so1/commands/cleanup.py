@@ -2,6 +2,7 @@
 """`so1 cleanup`."""
 
 import contextlib
+import json
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from so1.docker_engine import Engine, EngineError
 from so1.escape_controls import escape_controls
 from so1.governor import cleanup
 from so1.governor.removal import GONE
+from so1.model import Container
 from so1.store.handover import Handover
 from so1.store.removal import Removal
 
@@ -23,46 +25,62 @@ from so1.store.removal import Removal
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array; asks nothing.")
 @click.pass_obj
-def command(path: Path, *, dry_run: bool, yes: bool) -> None:
+def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove the managed containers (label so1.managed=true), stopped ones too.
 
     Nothing else is touched: other containers, volumes, images and networks stay. Before each is
     removed, the command line that brings it back is printed, and left for the daemon as an event.
     Each has its own stop timeout to stop, or governor.stop_timeout where it has none. Ctrl-C ends
-    it after those under way.
+    it after those under way. With --json what is under way goes to standard error.
 
     Exit codes: 0 none is left, or it was a dry run; 1 one could not be removed, it was interrupted,
     or the answer was no; 2 wrong usage.
     """
+    if as_json and not (dry_run or yes):
+        raise click.UsageError("--json asks nothing; give --yes to remove, or --dry-run to look")
     settled = settings.load_or_default(path)
     engine = Engine(settled.docker)
     try:
         found = engine.managed()
     except EngineError as error:
         raise click.ClickException(str(error)) from error
+    came: dict[str, Removal] = {}
+    if as_json and (dry_run or not found):
+        _print(found, came)
+        return
     if not found:
         click.echo("no managed container is here; nothing to do")
         return
-    tables.show(
-        "",
-        ["CONTAINER", "NAME", "CLASS", "STATE", "IMAGE"],
-        ((c.id[:12], c.name, c.class_, state, c.image) for c, state in found),
-    )
+    if not as_json:
+        tables.show(
+            "",
+            ["CONTAINER", "NAME", "CLASS", "STATE", "IMAGE"],
+            ((c.id[:12], c.name, c.class_, state, c.image) for c, state in found),
+        )
     if dry_run:
         click.echo(f"would remove {len(found)}; their volumes stay")
         return
     if not yes:
         _ask(len(found))
-    with _interrupts() as interrupted, _Record(Path(settled.store.path).parent) as record:
+
+    def tell(row: Removal) -> None:
+        came[row.container_id] = row
+        _tell(row, err=as_json)
+
+    folder = Path(settled.store.path).parent
+    with _interrupts() as interrupted, _Record(folder, err=as_json) as record:
         left = cleanup.remove(
             engine,
             [container for container, _ in found],
             settled.governor.stop_timeout,
             write=record.write,
-            tell=_tell,
+            tell=tell,
             interrupted=interrupted,
         )
+    if as_json:
+        _print(found, came)
     if left.not_begun:
         click.echo(f"interrupted: {left.not_begun} of {len(found)} were not begun", err=True)
     if left.failed or left.not_begun:
@@ -86,7 +104,27 @@ def _interrupts() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _tell(came: Removal) -> None:
+def _print(found: list[tuple[Container, str]], came: dict[str, Removal]) -> None:
+    """Print each container with what became of it; null where nothing was begun."""
+    rows: list[dict[str, object]] = []
+    for container, state in found:
+        row = came.get(container.id)
+        rows.append(
+            {
+                "container_id": container.id,
+                "name": container.name,
+                "image": container.image,
+                "class": container.class_,
+                "state": state,
+                "outcome": row and ("done" if row.reason == GONE else row.outcome),
+                "reason": row and (row.reason if row.ended else row.failure),
+                "recreate": row and row.recreate,
+            }
+        )
+    click.echo(json.dumps(rows, indent=2))
+
+
+def _tell(came: Removal, *, err: bool) -> None:
     if came.step == "removed":
         line = f"removed {came.container_name}"
     elif came.reason == GONE:
@@ -95,14 +133,15 @@ def _tell(came: Removal) -> None:
         line = f"kept {came.container_name}: {came.reason}"
     else:
         line = f"failed {came.container_name}: {came.failure or came.reason}"
-    click.echo(escape_controls(line))
+    click.echo(escape_controls(line), err=err)
 
 
 class _Record:
     """The terminal and, where SO1 is installed, the daemon are told of each step beforehand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, err: bool) -> None:
         self._folder = folder
+        self._err = err
         self._handover: Handover | None = None
 
     def __enter__(self) -> Self:
@@ -123,9 +162,9 @@ class _Record:
         if row.step == "stopping" and not row.failure:
             note = row.reason.partition("; ")[2]
             line = f"removing {row.container_name}" + (f": {note}" if note else "")
-            click.echo(escape_controls(line))
+            click.echo(escape_controls(line), err=self._err)
             if row.recreate:
-                click.echo(f"  {escape_controls(row.recreate)}")
+                click.echo(f"  {escape_controls(row.recreate)}", err=self._err)
         if self._handover:
             try:
                 self._handover.write(row)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """`so1 config check`."""
 
+import json
+import sys
 from pathlib import Path
 
 import click
 
-from so1.commands import settings
+from so1 import config
 from so1.exposition.error import ServerError
 from so1.store import database
 
@@ -16,8 +18,9 @@ def command() -> None:
 
 
 @command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_obj
-def check(path: Path) -> None:
+def check(path: Path, *, as_json: bool) -> None:
     """Say whether the daemon could run with this configuration, on this host.
 
     As the daemon does, it looks for the place of the database, looks up the address of the metrics
@@ -25,7 +28,21 @@ def check(path: Path) -> None:
 
     Exit codes: 0 it could, 1 it could not, with what is wrong.
     """
-    settled = settings.load(path)
+    problem = _problem(path)
+    if as_json:
+        body = {"path": str(path), "valid": problem is None, "problem": problem}
+        click.echo(json.dumps(body, indent=2))
+        sys.exit(problem is not None)
+    if problem:
+        raise click.ClickException(problem)
+    click.echo(f"{path}: valid")
+
+
+def _problem(path: Path) -> str | None:
+    try:
+        settled = config.load(path)
+    except config.ConfigError as error:
+        return str(error)
     try:
         database.check(Path(settled.store.path))
         if settled.metrics.enabled:
@@ -33,5 +50,5 @@ def check(path: Path) -> None:
 
             server.check(settled.metrics)
     except (database.DatabaseError, ServerError) as error:
-        raise click.ClickException(f"{path}: {error}") from error
-    click.echo(f"{path}: valid")
+        return f"{path}: {error}"
+    return None

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 import msgspec
+from msgspec.structs import replace
 
-from so1.commands import measure, settings, tables
+from so1.commands import measure, settings, tables, trial
 from so1.config import Config
 from so1.docker_engine import Engine, EngineError, UnreachableError
 from so1.escape_controls import escape_controls
@@ -59,8 +60,19 @@ def _row(verdict: Verdict, planned: Plan, against: dict[str, str]) -> dict[str, 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @measure.over
+@trial.options
 @click.pass_obj
-def command(path: Path, over: float, *, as_json: bool) -> None:
+def command(
+    path: Path,
+    over: float,
+    maximum: int | None,
+    keep_low: int | None,
+    keep_high: int | None,
+    grace: float | None,
+    file: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Show what the governor would do now and why; nothing is changed.
 
     Every running container with its class, its memory and CPU, and the rule that applies:
@@ -80,9 +92,15 @@ def command(path: Path, over: float, *, as_json: bool) -> None:
     JSON it is in KiB, and ram is the sum of its processes' RSS. CPU is in percent of one CPU. The
     daemon measures CPU over its whole interval, so where memory ties it may choose another.
 
+    With a policy to try it shows what that would do now, if it were enforced. `so1 replay` shows
+    what it would have done.
+
     Exit codes: 0 shown, 1 Docker does not answer or there is no snapshot, 2 wrong usage.
     """  # noqa: D301 - click's \b is a backspace
     settled = settings.load_or_default(path)
+    tried = trial.policy(file, maximum=maximum, keep_low=keep_low, keep_high=keep_high, grace=grace)
+    if tried:
+        settled = replace(settled, governor=tried(settled.governor))
     try:
         planned, against = _plan(settled, over)
     except EngineError as error:

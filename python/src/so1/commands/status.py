@@ -138,6 +138,12 @@ def _show(report: dict[str, object], settled: Config) -> None:
             f" {tick['process_count']} processes, {tick['container_count']} containers,"
             f" {tables.mib(tick['used_ram'])} of {tables.mib(tick['total_ram'])} used"
         )
+        heard = tick["docker_age"]
+        lines["docker"] = (
+            "not heard before that tick"
+            if heard is None
+            else f"last heard {heard:.1f} s before that tick"
+        )
     if isinstance(database := report.get("database"), dict):
         lines["database"] = (
             f"{database['path']}, {database['bytes'] / 2**20:.1f} MiB"

@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: MIT
 """`so1 top`."""
 
-import os
-import select
+import json
 import sys
-import termios
 import time
-import tty
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -21,13 +15,16 @@ from so1.commands import measure, settings, tables
 from so1.config import Config
 from so1.docker_engine import Engine, EngineError
 from so1.escape_controls import escape_controls
+from so1.live import groups, screen
+from so1.live.groups import Order
+from so1.live.source import Source
+from so1.live.view import KEYS, Shown, View
 from so1.model import ContainerUsage, Process
 from so1.sample import Sample, Sampler, Word
 from so1.store.rows import state_name
 
 _FIRST = 0.5
 """Seconds over which CPU is measured for the first frame."""
-_KEYS = {"r": "ram", "c": "cpu"}
 _WITHOUT_TERMINAL = 40
 """Lines of a frame that goes to a file or a pipe."""
 _UNKNOWN = "?"
@@ -39,7 +36,7 @@ _FRAME = 8
 class _View:
     """Takes a sample for each frame, and lays it out."""
 
-    def __init__(self, settled: Config, sort: str) -> None:
+    def __init__(self, settled: Config, sort: Order) -> None:
         self._engine = Engine(settled.docker)
         self._sampler = Sampler(settled.snapshot)
         self.sort = sort
@@ -56,16 +53,45 @@ class _View:
         if blind := self._sample.gaps.get("blind"):
             self._trouble = blind
 
+    def json(self) -> dict[str, object]:
+        """Give the whole of a frame, however long it is."""
+        sample, snapshot = self._sample, self._sample.snapshot
+        usages = groups.containers(sample, self.sort)
+        processes = groups.processes(sample, snapshot.processes, self.sort)
+        inside = {p.key: u.container for u in usages for p in u.members}
+        return {
+            "timestamp": round(sample.timestamp * 1000),
+            "source": snapshot.source,
+            "total_ram": snapshot.total_ram,
+            "free_ram": snapshot.free_ram,
+            "used_ram": snapshot.used_ram,
+            "available_ram": snapshot.available_ram,
+            "cpu": round(sample.host_cpu, 1),
+            "problem": self._trouble or None,
+            "containers": [_container(usage) for usage in usages],
+            "processes": [
+                {
+                    "pid": p.pid,
+                    "name": p.name,
+                    "state": state_name(p.state),
+                    "threads": p.threads,
+                    "ram": p.rss,
+                    "cpu": round(sample.cpu.percent(p), 1),
+                    "container_id": inside[p.key].id if p.key in inside else None,
+                }
+                for p in processes
+            ],
+        }
+
+    def shown(self) -> Shown:
+        """Take the next sample for the live view."""
+        self.refresh()
+        return Shown(self._sample, self._trouble)
+
     def frame(self, height: int) -> Group:
         sample, snapshot = self._sample, self._sample.snapshot
-        by_ram = self.sort == "ram"
-        usages = sorted(
-            sample.everyone, key=lambda u: (-(_size(u) if by_ram else u.cpu), u.container.id)
-        )
-        processes = sorted(
-            snapshot.processes,
-            key=lambda p: (-(p.rss if by_ram else sample.cpu.percent(p)), p.pid),
-        )
+        usages = groups.containers(sample, self.sort)
+        processes = groups.processes(sample, snapshot.processes, self.sort)
         room = max(2, height - _FRAME)
         shown = usages[: max(1, room // 3)]
         rest = processes[: max(1, room - max(1, len(shown)))]
@@ -74,7 +100,7 @@ class _View:
             f" {len(usages)} containers, {tables.mib(snapshot.used_ram)} of"
             f" {tables.mib(snapshot.total_ram)} used, source {snapshot.source}"
         )
-        foot = f"sorted by {self.sort}   q quit   r by RAM   c by CPU   {self._trouble}"
+        foot = f"sorted by {self.sort}   {self._trouble}"
         return Group(
             Text(head, style="bold", no_wrap=True, overflow="ellipsis"),
             _containers(shown),
@@ -96,9 +122,23 @@ class _View:
         return table
 
 
-def _size(usage: ContainerUsage) -> int:
-    """Sort a container by what it is charged, or else by what its processes hold."""
-    return usage.ram if usage.memory is None else usage.memory
+def _container(usage: ContainerUsage) -> dict[str, object]:
+    container, charged = usage.container, usage.charged
+    seen = bool(usage.processes)
+    return {
+        "container_id": container.id,
+        "name": container.name,
+        "image": container.image,
+        "class": container.class_,
+        "processes": usage.processes if seen else None,
+        "memory": usage.memory,
+        "memory_limit": charged.memory_limit if charged else None,
+        "ram": usage.ram if seen else None,
+        "cpu": round(usage.cpu, 1),
+        "restarts": container.restarts,
+        "health": container.health,
+        "looping": container.looping,
+    }
 
 
 def _containers(usages: list[ContainerUsage]) -> Table:
@@ -137,46 +177,22 @@ def _add(table: Table, *cells: str) -> None:
     table.add_row(*(Text(escape_controls(cell)) for cell in cells))
 
 
-@contextmanager
-def _keys() -> Iterator[None]:
-    """Let each key arrive as it is pressed, unseen; Ctrl-C stays what it is."""
-    file = sys.stdin.fileno()
-    before = termios.tcgetattr(file)
-    tty.setcbreak(file)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(file, termios.TCSADRAIN, before)
+class _Command(click.Command):
+    """Adds the keys to the help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Keys"):
+            formatter.write_dl(KEYS)
 
 
-def _pressed(until: float) -> str:
-    """Wait for a key; gives '' when it is time for the next frame, 'q' where no key can come."""
-    file = sys.stdin.fileno()
-    ready, _, _ = select.select([file], [], [], max(0.0, until - time.monotonic()))
-    return (os.read(file, 1).decode(errors="replace") or "q") if ready else ""
-
-
-def _watch(view: _View, console: Console, every: float) -> None:
-    with _keys(), Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            live.update(view.frame(console.size.height), refresh=True)
-            due = time.monotonic() + every
-            while key := _pressed(due):
-                if key in "qQ":
-                    return
-                if key in _KEYS:
-                    view.sort = _KEYS[key]
-                    live.update(view.frame(console.size.height), refresh=True)
-            view.refresh()
-
-
-@click.command()
+@click.command(cls=_Command)
 @click.option(
     "--sort",
-    type=click.Choice(["ram", "cpu"]),
+    type=click.Choice(["ram", "cpu", "pressure", "limit", "name"]),
     default="ram",
     show_default=True,
-    help="What comes first; the keys r and c change it.",
+    help="What comes first; `limit` is the share of a memory limit that is in use.",
 )
 @click.option(
     "--every",
@@ -187,31 +203,37 @@ def _watch(view: _View, console: Console, every: float) -> None:
     help="How long a frame stands; CPU is measured over it.",
 )
 @click.option("--once", is_flag=True, help="Print one frame and end; needs no terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Print one frame as JSON, with all rows.")
 @click.pass_obj
-def command(path: Path, sort: str, every: float, *, once: bool) -> None:
-    """Show the containers and processes that use the most, live; q ends it.
+def command(path: Path, sort: Order, every: float, *, once: bool, as_json: bool) -> None:
+    """Show the containers and processes that use the most, live.
 
-    MEMORY is what the kernel charges a container, without file cache, as docker stats has it; RAM
-    is the sum of its processes, where shared pages count for each. CPU is percent of one CPU. A
-    question mark stands for what is not known. Where Docker may not be asked, containers have their
-    id for a name.
+    MEM is what the kernel charges a container, without file cache, as docker stats has it; of a
+    process it is its resident RAM. CPU is percent of one CPU. A question mark stands for what is
+    not known. Where Docker may not be asked, containers have their id for a name.
 
     Exit codes: 0 ended by q or Ctrl-C, 1 no snapshot could be taken, 2 wrong usage.
     """
     settled = settings.load_or_default(path)
-    if not once and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (once or as_json) and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("there is no terminal to draw on; use --once")
     view = _View(settled, sort)
     view.refresh()
     time.sleep(min(every, _FIRST))
     view.refresh()
-    console = Console()
+    if as_json:
+        click.echo(json.dumps(view.json(), indent=2))
+        return
     if once:
+        console = Console()
         if not console.is_terminal:
             console = Console(width=160, height=_WITHOUT_TERMINAL)
         console.print(view.frame(console.size.height))
         return
+    source = Source(view.shown, every)
     try:
-        _watch(view, console, every)
+        screen.watch(View(source.newest(), sort), source)
     except KeyboardInterrupt:
         return
+    finally:
+        source.close()

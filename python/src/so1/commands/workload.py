@@ -2,6 +2,7 @@
 """`so1 workload generate`."""
 
 import contextlib
+import json
 import random
 import sys
 from datetime import UTC, datetime
@@ -30,8 +31,9 @@ def command() -> None:
     help=f"How many to make, room permitting; by default 1 to {_MOST} at random.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be made.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
-def generate(path: Path, count: int | None, *, dry_run: bool) -> None:
+def generate(path: Path, count: int | None, *, dry_run: bool, as_json: bool) -> None:
     """Make a few containers of random kinds: low ones that sleep, high ones that use RAM or CPU.
 
     They are managed (labels so1.managed=true and so1.class), have limits on memory, CPU and
@@ -47,7 +49,7 @@ def generate(path: Path, count: int | None, *, dry_run: bool) -> None:
         try:
             stack.enter_context(workload.alone(folder))
         except workload.BusyError:
-            click.echo("another run makes containers at this moment; nothing to do")
+            _nothing("another run makes containers at this moment", as_json=as_json)
             return
         except OSError as error:
             raise click.ClickException(
@@ -55,31 +57,59 @@ def generate(path: Path, count: int | None, *, dry_run: bool) -> None:
                 " daemon's user, on a host where so1 is installed"
             ) from error
         try:
-            _generate(settled, count, random.SystemRandom(), dry_run=dry_run)
+            _generate(settled, count, random.SystemRandom(), dry_run=dry_run, as_json=as_json)
         except EngineError as error:
             raise click.ClickException(str(error)) from error
 
 
-def _generate(settled: Config, count: int | None, chance: random.Random, *, dry_run: bool) -> None:
+def _nothing(why: str, *, as_json: bool) -> None:
+    if as_json:
+        click.echo("[]")
+    click.echo(f"{why}; nothing to do", err=as_json)
+
+
+def _generate(
+    settled: Config,
+    count: int | None,
+    chance: random.Random,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     engine = Engine(settled.docker)
     room = workload.places(engine, settled.governor.maximum)
     if not room:
-        click.echo(f"{settled.governor.maximum} managed containers run, no more may; nothing to do")
+        why = f"{settled.governor.maximum} managed containers run, no more may"
+        _nothing(why, as_json=as_json)
         return
     wanted = min(count or chance.randint(1, _MOST), room)
     loads = workload.choose(wanted, settled.workload, chance, datetime.now(UTC).astimezone())
     if not dry_run:
         workload.provide({load.image for load in loads}, engine)
-    failed = False
+    rows: list[dict[str, object]] = []
     for load in loads:
-        line = f"{load.name}: {load.class_}, {load.image} {' '.join(load.command)}"
+        failure = None
         try:
             if not dry_run:
                 workload.make(load, engine)
         except EngineError as error:
-            failed = True
-            click.echo(f"Error: {escape_controls(str(error))}", err=True)
-        else:
+            failure = str(error)
+        rows.append(
+            {
+                "name": load.name,
+                "class": load.class_,
+                "image": load.image,
+                "command": load.command,
+                "made": not dry_run and failure is None,
+                "problem": failure,
+            }
+        )
+        if failure:
+            click.echo(f"Error: {escape_controls(failure)}", err=True)
+        elif not as_json:
+            line = f"{load.name}: {load.class_}, {load.image} {' '.join(load.command)}"
             click.echo(("would make " if dry_run else "made ") + escape_controls(line))
-    if failed:
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    if any(row["problem"] for row in rows):
         sys.exit(1)

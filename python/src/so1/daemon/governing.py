@@ -5,13 +5,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from so1.daemon.conditions import Conditions
 from so1.daemon.outbox import Outbox
 from so1.daemon.storing import Storing
+from so1.governor.decision import Decision, Note
+from so1.governor.policy import Plan
 from so1.model import ContainerUsage
 from so1.sample import Sample
+from so1.store import decisions
 from so1.store.event import Event
 
 _log = logging.getLogger(__name__)
@@ -21,9 +25,15 @@ class Governor(Protocol):
     """What the loop needs of the governor."""
 
     def govern(
-        self, usages: Sequence[ContainerUsage], taken_ns: int, tell: Callable[[Event], None]
+        self,
+        usages: Sequence[ContainerUsage],
+        taken_ns: int,
+        tell: Callable[[Event], None],
+        note: Note,
     ) -> object:
         """Plan and act on what was measured then, on CLOCK_BOOTTIME; tell each thing at once.
+
+        `note` gets what was decided, and upon what, before any of it is done.
 
         What it gives is true where anything was done.
         """
@@ -76,7 +86,8 @@ class Governing:
         if taken_ns < self._acted_ns:
             return
         try:
-            if self._governor.govern(list(sample.containers), taken_ns, self._tell):
+            note = partial(self._note, sample)
+            if self._governor.govern(list(sample.containers), taken_ns, self._tell, note):
                 self._acted_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told, and the next may do better
             _log.exception("the governor failed")
@@ -91,6 +102,13 @@ class Governing:
             self._changed.wait_for(lambda: self._newest is not None or self._ending)
             sample, self._newest = self._newest, None
             return None if self._ending else sample
+
+    def _note(self, sample: Sample, decision: Decision, planned: Plan) -> None:
+        """Keep what was decided; before something goes, so that a kill leaves no event without."""
+        self._outbox.decided(decisions.row(sample, decision))
+        acts = planned.removals and decision.policy.mode == "enforce"
+        if acts and not self._conditions.lasts("database"):
+            self._storing.flush()
 
     def _tell(self, event: Event) -> None:
         line = f"{event.kind} {event.container_name} {event.outcome}: {event.detail}"

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Events on their way to the database."""
+"""Events and decisions on their way to the database."""
 
 import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterator
+from typing import TypeVar
 
 from so1.store.event import Event
+from so1.store.rows import DecisionRow
+
+T = TypeVar("T")
 
 _EVENTS = 1_000
-"""Events kept for a database that cannot be written to; the oldest go first."""
+"""Events, and decisions, kept for a database that cannot be written to; the oldest go first."""
 
 
 class Outbox:
@@ -21,6 +25,7 @@ class Outbox:
         self._sending = threading.RLock()
         self._waiting: deque[Event] = deque(maxlen=_EVENTS)
         self._fresh: deque[Event] = deque(maxlen=_EVENTS)
+        self._decided: deque[DecisionRow] = deque(maxlen=_EVENTS)
         self._removed = 0
 
     def put(self, event: Event) -> None:
@@ -29,6 +34,11 @@ class Outbox:
             self._waiting.append(event)
             self._fresh.append(event)
             self._removed += event.kind == "remove" and event.outcome == "done"
+
+    def decided(self, decision: DecisionRow) -> None:
+        """Keep a decision until it is stored."""
+        with self._lock:
+            self._decided.append(decision)
 
     def fresh(self) -> list[Event]:
         """Give what was put in since this was last called, stored or not."""
@@ -39,16 +49,27 @@ class Outbox:
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[list[Event]]:
-        """Hand over what waits; where the block ends without an error, it is stored."""
+        """Hand over what events wait; where the block ends without an error, it is stored."""
+        with self._handing(self._waiting) as events:
+            yield events
+
+    @contextlib.contextmanager
+    def deciding(self) -> Iterator[list[DecisionRow]]:
+        """Hand over the decisions that wait, in the same way."""
+        with self._handing(self._decided) as decisions:
+            yield decisions
+
+    @contextlib.contextmanager
+    def _handing(self, waiting: deque[T]) -> Iterator[list[T]]:
         with self._sending:
             with self._lock:
-                events = list(self._waiting)
-            yield events
-            sent = set(map(id, events))
+                handed = list(waiting)
+            yield handed
+            sent = set(map(id, handed))
             with self._lock:
-                left = [event for event in self._waiting if id(event) not in sent]
-                self._waiting.clear()
-                self._waiting.extend(left)
+                left = [one for one in waiting if id(one) not in sent]
+                waiting.clear()
+                waiting.extend(left)
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[int]:

@@ -9,7 +9,9 @@ from so1.daemon.conditions import Conditions
 from so1.daemon.outbox import Outbox
 from so1.store.database import Database, DatabaseError
 from so1.store.event import Event
-from so1.store.rows import Tick
+from so1.store.rows import DecisionRow, Tick
+
+Build = Callable[[int, Sequence[Event], Sequence[DecisionRow]], Tick]
 
 
 class Storing:
@@ -18,18 +20,22 @@ class Storing:
     def __init__(self, database: Database, outbox: Outbox, conditions: Conditions) -> None:
         """Write to an open database."""
         self.database = database
-        self._outbox = outbox
+        self.outbox = outbox
         self._conditions = conditions
         self._say_noticed()
 
-    def tick(self, build: Callable[[int, Sequence[Event]], Tick]) -> Tick | None:
-        """Write a tick with the events that wait; None where it could not be written.
+    def tick(self, build: Build) -> Tick | None:
+        """Write a tick with the events and decisions that wait; None where it could not be written.
 
-        `build` gets how many containers were removed since the last one, and the events.
+        `build` gets how many containers were removed since the last one, and what waits.
         """
         try:
-            with self._outbox.sending() as events, self._outbox.counting() as removed:
-                tick = build(removed, events)
+            with (
+                self.outbox.sending() as events,
+                self.outbox.deciding() as decisions,
+                self.outbox.counting() as removed,
+            ):
+                tick = build(removed, events, decisions)
                 self.database.write_tick(tick)
         except sqlite3.DatabaseError as error:
             self._cannot_write(error)
@@ -39,11 +45,11 @@ class Storing:
         return tick
 
     def flush(self) -> None:
-        """Write the events that wait, before the tick does."""
+        """Write the events and decisions that wait, before the tick does."""
         try:
-            with self._outbox.sending() as events:
-                if events:
-                    self.database.add_events(events)
+            with self.outbox.sending() as events, self.outbox.deciding() as decisions:
+                if events or decisions:
+                    self.database.add_events(events, decisions)
         except sqlite3.DatabaseError as error:
             self._cannot_write(error)
 

@@ -174,12 +174,13 @@ class Watcher:
     def _store(self, sample: Sample) -> None:
         store = self._config.store
         written = self._storing.tick(
-            lambda removed, events: rows.build(
+            lambda removed, events, decisions: rows.build(
                 sample,
                 top=store.top_processes,
                 removed=removed,
                 troubles=self._conditions.current,
                 events=events,
+                decisions=decisions,
             )
         )
         if written is None:

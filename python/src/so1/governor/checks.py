@@ -12,6 +12,10 @@ from so1.governor.policy import Verdict
 from so1.model import Container, ContainerUsage
 
 _log = logging.getLogger(__name__)
+VOLUMES_WOULD_GO = (
+    "it was started with --rm and has a volume without a name, which the engine would"
+    " remove with it; volumes are never removed"
+)
 
 
 def volumes_would_go(now: Inspected) -> str | None:
@@ -19,12 +23,7 @@ def volumes_would_go(now: Inspected) -> str | None:
 
     It stays true for as long as the container is there.
     """
-    if now.auto_remove and now.anonymous_volumes:
-        return (
-            "it was started with --rm and has a volume without a name, which the engine would"
-            " remove with it; volumes are never removed"
-        )
-    return None
+    return VOLUMES_WOULD_GO if now.auto_remove and now.anonymous_volumes else None
 
 
 def untouchable(now: Inspected, container: Container) -> str | None:

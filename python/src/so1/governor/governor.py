@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from so1.config import Config, Policy
 from so1.docker_engine import Engine, EngineError, Happened, UnreachableError
 from so1.governor import checks, removal
-from so1.governor.policy import Plan, Verdict, plan
+from so1.governor.decision import Decision, Note
+from so1.governor.policy import Plan, Verdict
 from so1.model import Container, ContainerUsage
 from so1.store.event import Event, Outcome
 from so1.store.removal import Removal
@@ -104,15 +105,20 @@ class Governor:
         return self._engine.events(since_ns, seconds)
 
     def govern(
-        self, usages: Sequence[ContainerUsage], taken_ns: int, tell: Tell = lambda _: None
+        self,
+        usages: Sequence[ContainerUsage],
+        taken_ns: int,
+        tell: Tell = lambda _: None,
+        note: Note = lambda *_: None,
     ) -> list[Event]:
         """Plan and act on one sample; gives an event for each thing that was not told before.
 
         usages are all running containers as they were at `taken_ns`, on CLOCK_BOOTTIME. `tell`
         gets each event as soon as there is one, in this thread, while others may still be stopping;
-        an event in the database is never told again. What is refused, fails or, in the mode
-        observe, is only planned stays so for many ticks: it is told once for each container and
-        reason. Ends after the budget and the longest time that a container is given to stop.
+        an event in the database is never told again. `note` gets what was decided, and upon what,
+        before any of it is done. What is refused, fails or, in the mode observe, is only planned
+        stays so for many ticks: it is told once for each container and reason. Ends after the
+        budget and the longest time that a container is given to stop.
         """
         policy = self._policy
         events: list[Event] = []
@@ -125,7 +131,13 @@ class Governor:
         self._remember(say)
         self._forget(listed)
         self._finish(listed, policy, say)
-        planned = self._plan(usages, policy, taken_ns)
+        if policy.mode == "observe":
+            # What was planned and not begun does not wait for the mode to change: by then it would
+            # be old, and an emergency that ended long ago would go on.
+            self._drop_planned(())
+            self._left = set()
+        decision, planned = self._decide(usages, policy, taken_ns)
+        note(decision, planned)
         self._remark(planned, say)
         self._spare(planned, say)
         if policy.mode == "observe":
@@ -202,18 +214,23 @@ class Governor:
             if now.ended:
                 self._end(now, say)
 
-    def _plan(self, usages: Sequence[ContainerUsage], policy: Policy, taken_ns: int) -> Plan:
+    def _decide(
+        self, usages: Sequence[ContainerUsage], policy: Policy, taken_ns: int
+    ) -> tuple[Decision, Plan]:
         """Plan; where something would go, look again, and plan with what was seen."""
         unfinished = bool((self._left or set()) & {usage.container.id for usage in usages})
-        found = plan(usages, policy, taken_ns, unfinished=unfinished, held=self._held)
+        decision = Decision(usages, policy, taken_ns, unfinished, dict(self._held))
+        found = decision.plan()
         if found.removals and not found.emergency:
             usages, held, may_go = checks.look_again(usages, self._engine, beat=self._beat)
             self._held |= held
             self._may_go |= may_go
-            found = plan(usages, policy, taken_ns, held=self._held)
+            decision = replace(decision, usages=usages, held=dict(self._held))
+            found = decision.plan()
         while self._holds(found.removals):
-            found = plan(usages, policy, taken_ns, unfinished=unfinished, held=self._held)
-        return found
+            decision = replace(decision, held=dict(self._held))
+            found = decision.plan()
+        return decision, found
 
     def _holds(self, removals: Sequence[Verdict]) -> bool:
         """Whether one of these turns out to be never removed: then others go in its place."""
@@ -283,7 +300,6 @@ class Governor:
 
     def _show(self, planned: Plan, say: Tell) -> None:
         """Tell what would be removed."""
-        self._drop_planned(set())
 
         def one(verdict: Verdict) -> Event | None:
             row = self._row(verdict)

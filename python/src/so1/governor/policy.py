@@ -143,7 +143,9 @@ def _set_aside(
     """Tell by which rule a managed container is not weighed; None where it is."""
     container = usage.container
     seconds = age(container, taken_ns)
-    if container.looping or (container.restarts and (seconds or 0) < _SETTLED_S):
+    if container.looping:
+        return "restarting", "it ends again soon after every start"
+    if container.restarts and (seconds or 0) < _SETTLED_S:
         times = "once" if container.restarts == 1 else f"{container.restarts} times"
         return "restarting", f"the engine restarted it {times}, last within {_SETTLED_S // 60} min"
     if usage.memory is None or seconds is None:

@@ -21,7 +21,7 @@ from so1.clock import boottime
 from so1.escape_controls import escape_controls
 from so1.store.event import Event
 from so1.store.readers import Readers
-from so1.store.rows import COLUMNS, Tick
+from so1.store.rows import COLUMNS, DecisionRow, Tick
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,12 +54,14 @@ class DatabaseError(sqlite3.OperationalError):
     """The database cannot be used; the message says what to do."""
 
 
-_ROWS = [table for table in _TABLES if table not in ("metrics", "events")]
+_ROWS = [table for table in _TABLES if table not in ("metrics", "events", "decisions")]
 """Those of which a tick has any number of rows, in its field of the same name."""
+_GOING = [*_ROWS, "decisions"]
+"""Those whose rows go with the tick of their timestamp."""
 
 
 def _insert(table: str) -> str:
-    own = ["timestamp"] if table in _ROWS else ["timestamp", "watched_ms"]
+    own = ["timestamp"] if table in _GOING else ["timestamp", "watched_ms"]
     columns = own + [name.rstrip("_") for name in COLUMNS[table]]
     marks = ", ".join("?" * len(columns))
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - constants
@@ -312,16 +314,18 @@ class Database:
             for table in _ROWS:
                 rows = getattr(tick, table)
                 connection.executemany(_INSERT[table], ((tick.timestamp, *row) for row in rows))
+            connection.executemany(_INSERT["decisions"], tick.decisions)
             self._insert_events(connection, tick.events, watched)
         self._rows = sum(len(getattr(tick, table)) for table in _ROWS)
 
     @_alone
-    def add_events(self, events: Iterable[Event]) -> None:
-        """Write events that belong to no tick, all or none.
+    def add_events(self, events: Iterable[Event], decisions: Iterable[DecisionRow] = ()) -> None:
+        """Write events that belong to no tick, and what was decided before them, all or none.
 
         Raises sqlite3.Error where they cannot be written.
         """
         with self.writing() as connection:
+            connection.executemany(_INSERT["decisions"], decisions)
             self._insert_events(connection, events, self._watched_ms())
 
     @contextlib.contextmanager
@@ -472,10 +476,10 @@ class Database:
             if left <= 0:
                 return
             connection.execute("DELETE FROM metrics WHERE id = ?", (id_,))
-            for table in _ROWS:
+            for table in _GOING:
                 query = f"DELETE FROM {table} WHERE timestamp = ?"  # noqa: S608 - constants
                 left -= connection.execute(query, (timestamp,)).rowcount
-        for table in _ROWS:
+        for table in _GOING:
             # Of no tick, as other programs wrote them: they go with the ticks of their time.
             connection.execute(
                 f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE timestamp"  # noqa: S608

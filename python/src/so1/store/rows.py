@@ -99,6 +99,9 @@ class ContainerRow(NamedTuple):
     io_pressure: float | None = None
     restarts: int | None = None
     health: str | None = None
+    age_ns: int | None = None
+    looping: int = 0
+    volumes_at_stake: int = 0
 
 
 class StateRow(NamedTuple):
@@ -119,6 +122,23 @@ class LimitRow(NamedTuple):
     set_by: int
 
 
+class DecisionRow(NamedTuple):
+    """A decision of the governor; timestamp is that of the tick it decided upon.
+
+    seen and held are JSON, None where there is nothing in them.
+    """
+
+    timestamp: int
+    mode: str
+    maximum: int
+    keep_low: int
+    keep_high: int
+    grace: float
+    unfinished: int
+    seen: str | None = None
+    held: str | None = None
+
+
 COLUMNS: dict[str, tuple[str, ...]] = {
     "metrics": MetricsRow._fields,
     "container_stats": ContainerProcessRow._fields,
@@ -126,6 +146,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "container_totals": ContainerRow._fields,
     "process_states": StateRow._fields,
     "memory_limits": LimitRow._fields,
+    "decisions": DecisionRow._fields[1:],
     "events": Event.__struct_fields__[1:],
 }
 
@@ -140,6 +161,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     container_totals: Sequence[ContainerRow] = ()
     process_states: Sequence[StateRow] = ()
     memory_limits: Sequence[LimitRow] = ()
+    decisions: Sequence[DecisionRow] = ()
     events: Sequence[Event] = ()
 
 
@@ -157,12 +179,19 @@ def states(processes: Iterable[Process]) -> Counter[str]:
 
 
 def build(
-    sample: Sample, *, top: int, removed: int, troubles: Sequence[str], events: Sequence[Event]
+    sample: Sample,
+    *,
+    top: int,
+    removed: int,
+    troubles: Sequence[str],
+    events: Sequence[Event],
+    decisions: Sequence[DecisionRow] = (),
 ) -> Tick:
     """Lay out a tick's rows.
 
     top is how many processes to keep by RAM, how many by CPU, and how many limits; 0 for all.
-    removed is how many containers were since the tick before; troubles are sentences.
+    removed is how many containers were since the tick before; troubles are sentences. decisions are
+    of earlier ticks, or of this one: the governor does not wait for it to be stored.
     """
     snapshot = sample.snapshot
     containers = sample.everyone
@@ -183,14 +212,15 @@ def build(
         ),
         container_stats=_container_processes(containers, sample.cpu, top),
         process_stats=_processes(snapshot.processes, sample.cpu, top),
-        container_totals=[_container(usage) for usage in containers],
+        container_totals=[_container(usage, snapshot.taken_ns) for usage in containers],
         process_states=[StateRow(*row) for row in sorted(states(snapshot.processes).items())],
         memory_limits=_limits(sample.limits, top),
+        decisions=decisions,
         events=events,
     )
 
 
-def _container(usage: ContainerUsage) -> ContainerRow:
+def _container(usage: ContainerUsage, taken_ns: int) -> ContainerRow:
     charged, spent, container = usage.charged, usage.spent, usage.container
     known = bool(usage.processes)
     return ContainerRow(
@@ -213,6 +243,9 @@ def _container(usage: ContainerUsage) -> ContainerRow:
         io_pressure=spent.io_pressure,
         restarts=container.restarts,
         health=container.health,
+        age_ns=None if container.started_ns is None else taken_ns - container.started_ns,
+        looping=container.looping,
+        volumes_at_stake=container.volumes_at_stake,
     )
 
 

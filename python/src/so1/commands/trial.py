@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""A policy that is only tried: its numbers on the command line, or a file of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from msgspec.structs import replace
+
+from so1 import config
+from so1.commands import settings
+from so1.config import Policy
+from so1.governor.replay import Try
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COUNT = click.IntRange(min=0, max=10_000)
+_OPTIONS = [
+    click.option("--maximum", type=_COUNT, help="Try this maximum in place of the one that ran."),
+    click.option("--keep-low", type=_COUNT, help="Try to keep so many low ones."),
+    click.option("--keep-high", type=_COUNT, help="Try to keep so many high ones."),
+    click.option(
+        "--grace",
+        type=click.FloatRange(min=0, max=86_400),
+        metavar="SECONDS",
+        help="Try this grace period.",
+    ),
+    click.option(
+        "--config",
+        "file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Try the whole policy of a configuration file.",
+    ),
+]
+
+
+def options(command: F) -> F:
+    """Add the options that name a policy to be tried."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def policy(file: Path | None, **numbers: float | None) -> Try | None:
+    """Tell what is to be tried; None where nothing is.
+
+    What is tried counts as enforced. Numbers that are not given stay as they ran. Raises
+    click.ClickException where the file cannot be used, or a policy keeps more than its maximum.
+    """
+    given = {name: number for name, number in numbers.items() if number is not None}
+    if file is None and not given:
+        return None
+    if file is not None and given:
+        raise click.UsageError("--config gives the whole policy; leave it out, or the numbers")
+    of_file = settings.load(file).governor if file is not None else None
+
+    def tried(ran: Policy) -> Policy:
+        made = replace(of_file or ran, mode="enforce", stop_timeout=ran.stop_timeout, **given)
+        try:
+            config.check(made, "the policy that is tried")
+        except config.ConfigError as error:
+            raise click.ClickException(str(error)) from error
+        return made
+
+    return tried
