@@ -75,7 +75,10 @@ SUITES = {
     ),
     "kernel": Suite(
         "test-kernel",
-        ["kernel/*", "library/so2_memory_limit.py", *(f"python/src/so1/{name}" for name in GUEST)],
+        [
+            *("kernel/*", "library/so2_memory_limit.py", "roles/kernel_modules/files/load.sh"),
+            *(f"python/src/so1/{name}" for name in GUEST),
+        ],
     ),
     "fleet": Suite(
         "test-fleet",

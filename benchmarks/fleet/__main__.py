@@ -9,7 +9,7 @@ import functools
 import tempfile
 from pathlib import Path
 
-from benchmarks.fleet import report
+from benchmarks.fleet import controller, report
 from benchmarks.fleet.hosts import Recording, ask, processes, record
 from benchmarks.fleet.simulation import cost
 from tests.fleet.fleet import daemon, eventually, free_port, process
@@ -63,7 +63,10 @@ def main() -> None:
                 for n in OTHERS_HOSTS
             ],
         }
-    report.write(REPOSITORY / "docs", hosts, simulated, processes=count, containers=CONTAINERS)
+        runs = [controller.run(folder / f"run-{n}", n) for n in SO1_HOSTS]
+    report.write(
+        REPOSITORY / "docs", hosts, simulated, runs, processes=count, containers=CONTAINERS
+    )
 
 
 main()

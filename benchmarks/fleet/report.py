@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from benchmarks.fleet.controller import Run
 from benchmarks.fleet.hosts import Recording
 from benchmarks.fleet.simulation import Cost
 
@@ -14,13 +15,14 @@ def write(
     folder: Path,
     hosts: Mapping[str, Recording],
     simulated: Mapping[str, Sequence[Cost]],
+    runs: Sequence[Run],
     *,
     processes: int,
     containers: int,
 ) -> None:
     """Write fleet-scale.md and fleet-scale.svg."""
     (folder / "fleet-scale.md").write_text(
-        "\n".join(_page(hosts, simulated, processes, containers)) + "\n"
+        "\n".join([*_page(hosts, simulated, processes, containers), *controller(runs)]) + "\n"
     )
     _plot(simulated).savefig(folder / "fleet-scale.svg", metadata={"Date": None})
 
@@ -61,6 +63,29 @@ def _page(
         for c in costs
     ]
     return [*lines, "", "![Memory and CPU against hosts](fleet-scale.svg)"]
+
+
+def controller(runs: Sequence[Run]) -> list[str]:
+    """Say what a run of the roles costs the controller."""
+    return [
+        "",
+        "## What a second run costs the controller",
+        "",
+        "Only those tasks of the roles that the controller does itself. The hosts, of two kinds,",
+        "are all this machine and are set up already; 20 forks. The last column is Ansible with",
+        "as many plays of one `set_fact`.",
+        "",
+        "| hosts | starts of `wheels.sh` | starts of `sources.sh` | seconds | `set_fact` alone |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {run.hosts} | {run.started['wheels']} | {run.started['sources']}"
+            f" | {run.seconds:.0f} | {run.seconds_bare:.0f} |"
+            for run in runs
+        ),
+        "",
+        "What is started is one for each kind of host, and one for all. Only Ansible's own time",
+        "for a task on a host grows with their number.",
+    ]
 
 
 def _plot(simulated: Mapping[str, Sequence[Cost]]) -> Figure:

@@ -104,24 +104,22 @@ def _tiles() -> list[Placed]:
     modes = {
         "enforce": dashboard.ValueMappingResult(text="enforces", color="green", index=0),
         "observe": dashboard.ValueMappingResult(text="only observes", color="orange", index=1),
+        "none": dashboard.ValueMappingResult(text="no decision", color="text", index=2),
     }
-    undecided = dashboard.SpecialValueMap(
-        options=dashboard.DashboardSpecialValueMapOptions(
-            match=dashboard.SpecialValueMatch.NULL,
-            result=dashboard.ValueMappingResult(text="no decision", color="text", index=0),
-        )
-    )
     governor = number(
         "Governor",
         "Its mode at its last decision in the time range: whether it removes what the policy does"
         " not allow, or only says what it would remove. It touches no container without the label"
         " so1.managed=true.",
         """
-        SELECT (
-            SELECT mode FROM decisions
-            WHERE timestamp BETWEEN $__from AND $__to
-            ORDER BY timestamp DESC
-            LIMIT 1
+        SELECT coalesce(
+            (
+                SELECT mode FROM decisions
+                WHERE timestamp BETWEEN $__from AND $__to
+                ORDER BY timestamp DESC
+                LIMIT 1
+            ),
+            (SELECT 'none' FROM metrics WHERE timestamp BETWEEN $__from AND $__to LIMIT 1)
         ) AS mode
         """,
     )
@@ -150,7 +148,7 @@ def _tiles() -> list[Placed]:
         (
             governor.unit("string")
             .text_mode(BigValueTextMode.VALUE)
-            .mappings([dashboard.ValueMap(options=modes), undecided])
+            .mappings([dashboard.ValueMap(options=modes), UNKNOWN])
             .thresholds(grey),
             3,
             4,

@@ -37,16 +37,22 @@ __attribute__((unused)) static struct subject subject_start(int (*body)(void))
 	return subject;
 }
 
-/* The wait status. */
-__attribute__((unused)) static int subject_finish(struct subject subject)
+/* The wait status of one that has its word already. */
+__attribute__((unused)) static int subject_wait(struct subject subject)
 {
 	int status = -1;
 
-	if (write(subject.go, "", 1) != 1)
-		return -1;
 	close(subject.go);
 	waitpid(subject.pid, &status, 0);
 	return status;
+}
+
+/* The same of one that waits for its word. */
+__attribute__((unused)) static int subject_finish(struct subject subject)
+{
+	if (write(subject.go, "", 1) != 1)
+		return -1;
+	return subject_wait(subject);
 }
 
 __attribute__((unused)) static void subject_dismiss(struct subject subject)

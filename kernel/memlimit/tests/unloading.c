@@ -103,7 +103,7 @@ static void held_by_nobody(void)
 	ok(!load(MODULE, ""), "loads again");
 	if (write(proceed[1], "", 1) != 1)
 		exit(1);
-	ok(!subject_finish(holder), "nor does nobody's, to the module that is there again");
+	ok(!subject_wait(holder), "nor does nobody's, to the module that is there again");
 	ok(!unload(MODULE), "unloads");
 }
 

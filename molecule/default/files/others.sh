@@ -30,7 +30,9 @@ else
     rm -rf $unit/so1.service $unit/grafana-server.service /usr/local/bin/so1 /etc/so1 /opt/so1
     systemctl daemon-reload
     userdel --remove so1
-    for name in "${accounts[@]}"; do rm -f "/etc/$name-"; done
-    cp -a $kept/. /etc
+    for name in "${accounts[@]}"; do
+        rm -f "/etc/$name-"
+        [ ! -e "$kept/$name-" ] || cp -a "$kept/$name-" /etc
+    done
     rm -r $kept
 fi

@@ -39,10 +39,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # for that reason
                 cuts.write(f"{self.begun}\n")
         self.changed = False
 
-    def v2_playbook_on_task_start(self, *_: Any) -> None:
+    def v2_playbook_on_task_start(self, *_: Any, **__: Any) -> None:
         self._begin()
 
-    def v2_playbook_on_handler_task_start(self, *_: Any) -> None:
+    def v2_playbook_on_handler_task_start(self, *_: Any, **__: Any) -> None:
         self._begin()
 
     def v2_runner_on_ok(self, result: Any) -> None:
