@@ -131,8 +131,18 @@ def _tiles() -> list[Placed]:
         WHERE timestamp BETWEEN $__from AND $__to
         """,
     )
+    kept = number(
+        "Wastebasket",
+        "Removed containers that can be taken back as they were, now: so1 trash lists them,"
+        " so1 undo takes one back.",
+        f"""
+        SELECT {once_ticked("COUNT(*)")} AS containers
+        FROM removals
+        WHERE step IN ('trashed', 'returning')
+        """,  # noqa: S608
+    )
     killed = number(
-        "OOM kills",
+        "OOM",
         "Processes of containers that the kernel killed for want of memory in the last hour of the"
         " time range.",
         f"""
@@ -168,20 +178,21 @@ def _tiles() -> list[Placed]:
         *(
             (
                 _against(
-                    f"Class {name}",
+                    name.capitalize(),
                     f"Managed containers of {name} consumption at the last tick, and how many are"
                     " kept.",
                     f"class = '{name}'",
                     f"keep_{name}",
                     "orange",
                 ),
-                3,
+                2,
                 4,
             )
             for name in ("low", "high")
         ),
         (removed.unit("short").thresholds(grey), 3, 4),
-        (killed.unit("short").decimals(0).thresholds(steps((None, "green"), (1, "red"))), 3, 4),
+        (kept.unit("short").thresholds(grey), 3, 4),
+        (killed.unit("short").decimals(0).thresholds(steps((None, "green"), (1, "red"))), 2, 4),
     ]
 
 

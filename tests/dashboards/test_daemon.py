@@ -150,8 +150,8 @@ def test_every_panel_has_rows_where_containers_are_governed(governed: Path) -> N
 @pytest.mark.engine
 def test_the_containers_are_those_that_the_governor_left(governed: Path) -> None:
     found = asked(governed, "containers")
-    assert found["Class low"] == [{"containers": "2 of 3"}]
-    assert found["Class high"] == [{"containers": "1 of 2"}]
+    assert found["Low"] == [{"containers": "2 of 3"}]
+    assert found["High"] == [{"containers": "1 of 2"}]
     assert found["Removed"] == [{"removed": 4}]
     # Another engine of this machine may have containers too.
     left = {row["name"] for row in found["Containers"] if row["image"]}

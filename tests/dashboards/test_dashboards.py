@@ -115,8 +115,8 @@ REQUIRED = {
     ],
     "containers": [
         ("Managed", "stat", "string"),
-        ("Class low", "stat", "string"),
-        ("Class high", "stat", "string"),
+        ("Low", "stat", "string"),
+        ("High", "stat", "string"),
         ("Governor", "stat", "string"),
         ("Containers by class", "timeseries", "short"),
         ("Removals and failures", "timeseries", "short"),

@@ -85,8 +85,8 @@ def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
     assert figures(filled, now, "system", "Troubles") == [{"troubles": 1}]
     assert figures(filled, now, "system", "Failures") == [{"failures": 4}]
     assert figures(filled, now, "system", "Top processes by RAM")[0]["value"] == largest
-    assert figures(filled, now, "containers", "Class low") == [{"containers": "3 of 3"}]
-    assert figures(filled, now, "containers", "Class high") == [{"containers": "3 of 2, over"}]
+    assert figures(filled, now, "containers", "Low") == [{"containers": "3 of 3"}]
+    assert figures(filled, now, "containers", "High") == [{"containers": "3 of 2, over"}]
     assert figures(filled, now, "containers", "Governor") == [{"mode": "observe"}]
     assert figures(filled, now, "containers", "Managed") == [{"containers": "6 of 10"}]
     assert len(figures(filled, now, "containers", "Containers")) == 9
@@ -119,7 +119,7 @@ def test_containers_that_lost_processes_come_first(filled: Path, now: int) -> No
     kills = [row["OOM, 1 h"] for row in rows]
     assert kills == sorted(kills, reverse=True)
     assert kills[0] == 1
-    total = figures(filled, now, "containers", "OOM kills")[0]["killed"]
+    total = figures(filled, now, "containers", "OOM")[0]["killed"]
     assert total == 2 * sum(kills), "each of two generations lost as many"
 
 

@@ -105,9 +105,9 @@ def test_a_host_that_is_gone_is_first(drawn: Draw) -> None:
 def test_above_the_quota_is_seen(drawn: Draw) -> None:
     found = panels(drawn, "containers-many")
     assert figure(found["Managed"]) == "100 of 10, over"
-    colours = {found[title]["figures"][0]["color"] for title in ("Managed", "Class low")}
+    colours = {found[title]["figures"][0]["color"] for title in ("Managed", "Low")}
     assert len(colours) == 2
-    assert found["Class low"]["figures"][0]["color"] != "#73BF69", "green"
+    assert found["Low"]["figures"][0]["color"] != "#73BF69", "green"
 
 
 @pytest.mark.parametrize("points", [60, 100, 300, 1_000])
