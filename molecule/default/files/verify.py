@@ -152,7 +152,11 @@ def containers_have_exactly_their_processes() -> None:
     wanted = {int(line.split()[1]) for line in run("docker", "top", "stranger").splitlines()[1:]}
     seen = {process["pid"] for process in kernel("continfo") if process["container_id"] == whole}
     assert seen == wanted, (seen, wanted)
-    assert {process["container_id"] for process in kernel("continfo")} == containers()
+    # Test load comes and goes between the two readings.
+    until(
+        "the kernel names the containers that Docker does",
+        lambda: {process["container_id"] for process in kernel("continfo")} == containers(),
+    )
 
 
 def both_sources_agree() -> None:
@@ -195,9 +199,10 @@ def the_governor_keeps_the_best_three_and_two() -> None:
     assert sum(name.startswith("low") for name in names) == 3, names
     assert {name for name in names if name.startswith("high")} == {"high-0", "high-1"}, names
     assert containers("name=^stranger$"), "a container that was never handed over is gone"
+    # What cleanup removed while the daemon stood still may be stored only now.
     events = query(
-        "SELECT rule, recreate FROM events"
-        f" WHERE kind = 'remove' AND outcome = 'done' AND id > {told}"
+        "SELECT rule, recreate FROM events WHERE kind = 'remove' AND outcome = 'done'"
+        f" AND rule <> 'cleanup' AND id > {told}"
     )
     assert len(events) == 7, events
     assert all(rule == "emergency" and "docker run" in recreate for rule, recreate in events), (
