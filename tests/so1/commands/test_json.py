@@ -13,7 +13,12 @@ from so1.workload import Load
 from tests.docs.pages import ROOT, rows, section
 from tests.docs.test_commands import THERE
 
-ACTS = {"so1 daemon", "so1 limit add", "so1 limit update", "so1 limit remove", "so1 limit run"}
+ACTS = {
+    "so1 daemon",
+    *(f"so1 limit {what}" for what in ("add", "update", "remove", "run")),
+    "so1 trash empty",
+    "so1 undo",
+}
 """They say that they did it, or why not."""
 
 

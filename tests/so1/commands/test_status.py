@@ -91,6 +91,8 @@ def test_all_is_well(so1: Callable[..., Result], store: Path) -> None:
     assert report["containers"] == {"low": 2, "high": 0, "unmanaged": 1}
     assert report["problems"] == []
     assert report["database"]["ticks"] == 1
+    assert report["wastebasket"] == 0
+    assert "wastebasket" not in result.output
 
 
 @pytest.mark.parametrize(

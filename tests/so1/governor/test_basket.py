@@ -2,6 +2,7 @@
 """The wastebasket, with a real database and an engine made up at its edge."""
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -133,6 +134,8 @@ def test_what_is_removed_is_stopped_renamed_and_started_by_nobody(host: Host) ->
     assert "web" in listed
     assert "24.0" in listed
     assert '"hours_left": 24' in host.so1("trash", "--json").output
+    assert "1 removed containers; see so1 trash" in host.so1("status").output
+    assert json.loads(host.so1("status", "--json").output)["wastebasket"] == 1
 
 
 @pytest.mark.parametrize("how", ["web", "--last", "event", "id", "trash name"])
@@ -421,6 +424,32 @@ def test_cleanup_without_a_record_keeps_what_it_could_not_keep(
     assert result.exit_code == 1
     assert "--now removes it for good" in result.output
     assert host.engine.there[id_]["running"]
+
+
+def test_cleanup_for_good_empties_it_and_names_what_it_leaves(host: Host) -> None:
+    host.engine.add(1, "web")
+    host.tick()
+    stranger = host.engine.add(2)
+    host.engine.change(stranger, name=trash_name(stranger, "c2"), running=False)
+    result = host.so1("cleanup", "--yes", "--now")
+    assert result.exit_code == 0, result.output
+    assert "removed web" in result.output
+    assert "left so1-trash-000000000000-c2: so1 does not know that it set it" in result.output
+    assert set(host.engine.there) == {stranger}
+
+
+def test_cleanup_for_good_goes_on_where_the_basket_is_not_known(host: Host) -> None:
+    host.engine.add(1, "web")
+    host.tick()
+    host.engine.add(2, "other")
+    host.database.close()
+    for file in host.folder.glob("metrics.db*"):
+        file.unlink()
+    (host.folder / "metrics.db").write_text("no database")
+    result = host.so1("cleanup", "--yes", "--now")
+    assert "what is in the wastebasket is not known" in result.output
+    assert "left so1-trash-000000000000-web" in result.output
+    assert [one["name"] for one in host.engine.there.values()] == ["so1-trash-000000000000-web"]
 
 
 def test_the_lock_keeps_undo_and_the_daemon_apart(

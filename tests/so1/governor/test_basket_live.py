@@ -246,3 +246,34 @@ def die_at(step: str, *, after: bool) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(Engine, step, dying)
+
+
+def test_it_comes_back_with_its_networks_and_says_which_is_gone(
+    host: Host, engine: LiveEngine
+) -> None:
+    engine.docker("network", "create", "--subnet", "10.99.8.0/24", "one")
+    engine.docker("network", "create", "two")
+    options = ("--network", "one", "--network-alias", "alias", "--ip", "10.99.8.77")
+    labels = ("--label", "so1.managed=true", "--stop-signal", "KILL")
+    engine.docker("run", "--detach", "--name", "web", *labels, *options, IMAGE)
+    engine.docker("network", "connect", "--alias", "other", "two", "web")
+    before = engine.inspect("web")
+    assert host.tick() == [("remove", "done")]
+    assert host.so1("undo", "web").exit_code == 0
+    assert alike(engine.inspect("web")) == alike(before)
+    host.tick()
+    assert not engine.inspect(before["Id"])["State"]["Running"]
+    engine.docker("network", "rm", "two")
+    result = host.so1("undo", "web")
+    # Neither lost nor made a second time: it stays where it is, and there is a way out.
+    assert result.exit_code == 1
+    assert "docker network disconnect --force NETWORK" in result.output
+    assert engine.inspect(before["Id"])["Name"].startswith("/so1-trash-")
+    assert len(engine.names("-a")) == 1
+    engine.docker("network", "disconnect", "--force", "two", before["Id"])
+    assert host.so1("undo", "web").exit_code == 0
+    after = engine.inspect("web")
+    assert after["Id"] == before["Id"]
+    assert set(after["NetworkSettings"]["Networks"]) == {"one"}
+    engine.docker("rm", "--force", "web")
+    engine.docker("network", "rm", "one")

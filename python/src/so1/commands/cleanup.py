@@ -13,14 +13,17 @@ from typing import Self
 import click
 
 from so1.commands import settings, tables, trash
+from so1.config import Config
 from so1.docker_engine import Engine, EngineError
 from so1.escape_controls import escape_controls
 from so1.governor import cleanup
 from so1.governor.removal import GONE
 from so1.model import Container
+from so1.store.database import DatabaseError
 from so1.store.handover import Handover
 from so1.store.removal import Removal, old_name
 from so1.store.removals import JournalError
+from so1.store.trash import Item, held
 
 
 @click.command()
@@ -54,9 +57,12 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
         raise click.ClickException(str(error)) from error
     folder = Path(settled.store.path).parent
     # What is in the wastebasket has its own id in its name; a name alone removes nothing.
-    found = [(c, state) for c, state in found if old_name(c.id, c.name) == c.name]
+    aside = [c for c, _ in found if old_name(c.id, c.name) != c.name]
+    found = [(c, state) for c, state in found if c not in aside]
     keep = settled.governor.trash_hours > 0 and not now and folder.is_dir()
-    basket = trash.held(settled) if now and Path(settled.store.path).exists() else []
+    basket = _basket(settled) if now else []
+    if now:
+        _leave(aside, basket)
     came: dict[str, Removal] = {}
     if as_json and (dry_run or not (found or basket)):
         _print(found, came)
@@ -100,6 +106,24 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
     if here := left.failed + left.not_begun + stuck:
         click.echo(f"Error: {here} of {len(found) + len(basket)} are still here", err=True)
         sys.exit(1)
+
+
+def _basket(settled: Config) -> list[Item]:
+    """Give what is in the wastebasket; where that is not known, the rest goes all the same."""
+    try:
+        return held(Path(settled.store.path))
+    except DatabaseError as error:
+        click.echo(f"Warning: what is in the wastebasket is not known: {error}", err=True)
+        return []
+
+
+def _leave(aside: list[Container], basket: list[Item]) -> None:
+    """Tell of containers that have a name as in the wastebasket, but are not known to be in it."""
+    known = {item.removal.container_id for item in basket}
+    for container in aside:
+        if container.id not in known:
+            why = "so1 does not know that it set it aside; docker rm removes it"
+            click.echo(escape_controls(f"left {container.name}: {why}"), err=True)
 
 
 @contextlib.contextmanager

@@ -45,6 +45,14 @@ def _plan(settled: Config, over: float) -> tuple[Plan, dict[str, str]]:
     return planned, against
 
 
+def _in_basket(settled: Config) -> int | None:
+    """Count what is in the wastebasket, and so in no plan; None where that is not known."""
+    try:
+        return len(trash.held(Path(settled.store.path)))
+    except DatabaseError:
+        return None  # _spared has warned of it
+
+
 def _spared(settled: Config) -> dict[str, str]:
     try:
         return trash.spared(Path(settled.store.path), settled.governor.undo_spare_hours)
@@ -124,12 +132,14 @@ def command(
         raise click.ClickException(str(error)) from error
     rows = [_row(verdict, planned, against) for verdict in planned.verdicts]
     policy = settled.governor
+    in_basket = _in_basket(settled)
     if as_json:
         body = {
             "now": time.time(),
             "emergency": planned.emergency,
             "policy": msgspec.to_builtins(policy),
             "containers": rows,
+            "wastebasket": in_basket,
         }
         click.echo(json.dumps(body, indent=2))
         return
@@ -139,7 +149,7 @@ def command(
         f"{len(managed)} managed containers ({_count(managed, 'low')} low,"
         f" {_count(managed, 'high')} high), {len(rows) - len(managed)} others;"
         f" kept are {policy.keep_low} low and {policy.keep_high} high, at most {policy.maximum};"
-        f" mode {policy.mode}"
+        f" mode {policy.mode}" + (f"; in the wastebasket are {in_basket}" if in_basket else "")
     )
     acts = "remove" if policy.mode == "enforce" else "would remove"
     tables.show(

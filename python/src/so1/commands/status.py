@@ -17,7 +17,7 @@ from so1.commands import settings, tables
 from so1.config import Config
 from so1.escape_controls import escape_controls
 from so1.sources import SourceError, kernel, limits
-from so1.store import lock
+from so1.store import lock, trash
 from so1.store.database import DatabaseError, open_reader
 
 _PROC = Path("/proc")
@@ -27,6 +27,7 @@ _LATE = 3
 _AHEAD = 2
 """Seconds; a tick that is dated so much later than now was written by a clock that was wrong."""
 _EVENTS = 5
+_BASKET = "SELECT count(*) FROM removals WHERE step IN (?, ?)"
 
 
 def _daemon(store: Path, problems: list[str]) -> dict[str, object]:
@@ -74,6 +75,8 @@ def _last(
             "bytes": sum(part.stat().st_size for part in sizes if part.exists()),
             "ticks": connection.execute("SELECT count(*) FROM metrics").fetchone()[0],
         },
+        # They do not run, so they are in none of the figures of the tick.
+        "wastebasket": connection.execute(_BASKET, trash.HERE).fetchone()[0],
         "events": [
             dict(row)
             for row in connection.execute(
@@ -164,6 +167,8 @@ def _show(report: dict[str, object], settled: Config) -> None:
             f" {containers['unmanaged']} not managed; at most {policy.maximum}"
             f" managed, mode {policy.mode}"
         )
+    if report.get("wastebasket"):
+        lines["wastebasket"] = f"{report['wastebasket']} removed containers; see so1 trash"
     if report["limited_processes"] is not None:
         lines["memory limits"] = f"{report['limited_processes']} set"
     for name, value in lines.items():

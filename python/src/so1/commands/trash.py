@@ -66,10 +66,9 @@ def held(settled: Config) -> list[Item]:
     """Give what is in the wastebasket, the oldest first."""
     store = Path(settled.store.path)
     try:
-        items = trash.read(store)
+        return trash.held(store)
     except DatabaseError as error:
         raise click.ClickException(str(error)) from error
-    return [item for item in items if item.removal.step in ("trashed", "returning")]
 
 
 def _left(item: Item, settled: Config) -> float:

@@ -22,7 +22,6 @@ from so1.store.trash import Item
 _WAIT = 30.0
 """Seconds to wait for the daemon, which may be emptying the wastebasket."""
 _ID = 12
-_HERE = ("trashed", "returning")
 _GONE = ("removed", "emptied")
 
 
@@ -88,7 +87,7 @@ def alone(folder: Path) -> Iterator[Handover]:
 
 
 def _newest(items: Sequence[Item]) -> Item:
-    for steps in (_HERE, _GONE):
+    for steps in (trash.HERE, _GONE):
         if found := [item for item in items if item.removal.step in steps]:
             return found[-1]
     raise click.ClickException("nothing was removed that is still known")
@@ -107,7 +106,7 @@ def _find(store: Path, what: str) -> Item:
                 f"the container of event {what} is not known any more; where the event is the"
                 " removal, so1 events has the command line that makes it anew"
             )
-    for steps in (_HERE, _GONE):
+    for steps in (trash.HERE, _GONE):
         if able := [item for item in found if item.removal.step in steps]:
             return able[-1]
     if not found:
@@ -128,7 +127,7 @@ def _is_called(removal: Removal, what: str) -> bool:
 
 
 def _take_back(removal: Removal, engine: Engine, handover: Handover) -> None:
-    if removal.step in _HERE:
+    if removal.step in trash.HERE:
         try:
             came = basket.take_back(removal, engine, write=handover.write, clock=time.time)
         except NotFoundError:

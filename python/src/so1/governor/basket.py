@@ -102,9 +102,13 @@ def take_back(removal: Removal, engine: Engine, *, write: Write, clock: Clock) -
             engine.start(now.id)
     except UnreachableError:
         raise
-    except EngineError:
+    except EngineError as error:
         put(going, engine)
         write(at(going, "trashed", clock, told=True))
+        if isinstance(error, NotFoundError):
+            # The container was there a moment ago: what is missing is a network that it had.
+            way_out = f"docker network disconnect --force NETWORK {now.id[:12]} takes it off"
+            raise EngineError(f"{error}; where that is a network, {way_out}") from error
         raise
     return at(going, "returned", clock, reason=_UNDONE)
 

@@ -18,6 +18,8 @@ _NOW = """
     SELECT max(ifnull((SELECT watched_ms FROM metrics ORDER BY id DESC LIMIT 1), 0),
         ifnull((SELECT max(watched_ms) FROM removals), 0))
 """
+HERE = ("trashed", "returning")
+"""The steps of what is in the wastebasket."""
 _EVENT = "SELECT container_id FROM events WHERE id = ?"
 
 
@@ -55,6 +57,16 @@ def read(store: Path) -> list[Item]:
             if known is None or known.removal.timestamp < removal.timestamp:
                 found[removal.container_id] = Item(removal, None, None)
     return sorted(found.values(), key=lambda item: item.removal.timestamp)
+
+
+def held(store: Path) -> list[Item]:
+    """Give what is in the wastebasket, the oldest first; nothing where there is no database.
+
+    Raises DatabaseError where it cannot be read.
+    """
+    if not store.exists():
+        return []
+    return [item for item in read(store) if item.removal.step in HERE]
 
 
 def of_event(store: Path, number: int) -> str | None:
