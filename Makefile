@@ -10,7 +10,7 @@ ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env env PATH="$$PATH
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-look: ## Show this host's processes and containers; needs no root, no VM and no Docker
+look: ## Show this host's processes and containers; needs Python 3.11, no root, VM or Docker
 	@scripts/look.sh
 
 setup: ## Install what the controller needs: system packages and a venv
@@ -31,7 +31,7 @@ down: ## Remove the lab VM
 lint: setup-tests ## Lint everything
 	@scripts/lint.sh
 
-test-fast: lint test-unit ## What needs no VM, no Docker Engine and no root
+test-fast: lint test-unit ## What needs no VM and no Docker Engine (and root once, for packages)
 
 test: ## Everything: lint, unit, Docker Engine, kernels, VMs; SO1_UNCHANGED=skip leaves out what is proven
 	@python3 -m scripts.prove

@@ -394,7 +394,7 @@ ansible_facts:
           type: int
           sample: 1
         memory_limits:
-          description: The first O(top) limited processes, the one limited first first.
+          description: The first O(top) limited processes, the earliest limit first.
           returned: O(gather_subset) has V(limits), and the limiter's list could be read
           type: list
           elements: dict

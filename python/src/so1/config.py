@@ -168,7 +168,7 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist; run the playbook, or give --config") from error
+        raise ConfigError(f"{path} does not exist; run the playbook, or name another") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     return parse(text, str(path))

@@ -163,7 +163,7 @@ class Limiter:
         _raise(self._door.remove(_process(pid)), pid)
 
     def limits(self) -> list[Limit]:
-        """List the limited processes, the one that was limited first first.
+        """List the limited processes, the earliest limit first.
 
         Raises LimiterError.
         """

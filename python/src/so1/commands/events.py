@@ -50,7 +50,7 @@ def _cells(event: dict[str, object]) -> tuple[object, ...]:
     type=click.IntRange(min=0),
     default=50,
     show_default=True,
-    help="The last so many of them; 0 for all.",
+    help="How many, the latest; 0 for all.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj

@@ -147,7 +147,7 @@ def remove(pid: int | None, name: str | None) -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(*, as_json: bool) -> None:
-    """List the limited processes, the one limited first first."""
+    """List the limited processes, the earliest limit first."""
     try:
         limits = _limiter().limits()
     except LimiterError as error:

@@ -18,8 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _COUNT = click.IntRange(min=0, max=10_000)
 _OPTIONS = [
     click.option("--maximum", type=_COUNT, help="Try this maximum in place of the one that ran."),
-    click.option("--keep-low", type=_COUNT, help="Try to keep so many low ones."),
-    click.option("--keep-high", type=_COUNT, help="Try to keep so many high ones."),
+    click.option("--keep-low", type=_COUNT, help="Keep so many low ones in this trial."),
+    click.option("--keep-high", type=_COUNT, help="Keep so many high ones in this trial."),
     click.option(
         "--grace",
         type=click.FloatRange(min=0, max=86_400),

@@ -34,11 +34,12 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
 def generate(path: Path, count: int | None, *, dry_run: bool, as_json: bool) -> None:
-    """Make a few containers of random kinds: low ones that sleep, high ones that use RAM or CPU.
+    """Make a few test containers of random kinds.
 
-    They are managed (labels so1.managed=true and so1.class), have limits on memory, CPU and
-    processes, no network, and are gone when their command ends. There are never more managed
-    containers than governor.maximum. An image that is not here is pulled.
+    Low ones sleep, high ones use RAM or CPU. They are managed (labels so1.managed=true and
+    so1.class), have limits on memory, CPU and processes, no network, and are gone when their
+    command ends. There are never more managed containers than governor.maximum. An image that is
+    not here is pulled.
 
     Exit codes: 0 made, or no room, or another run is at it; 1 one could not be made (one sentence
     says why); 2 wrong usage.

@@ -21,7 +21,7 @@ def available(proc: Path = Path("/proc")) -> bool:
 
 
 def take(proc: Path = Path("/proc")) -> list[MemoryLimit]:
-    """Read the list, the process that was limited first first; empty without a limiter.
+    """Read the list, the earliest limit first; empty without a limiter.
 
     Raises SourceError where it is unreadable or not what the limiter writes.
     """
