@@ -118,7 +118,17 @@ def test_the_daemons_role_refuses(play: Play) -> None:
 
 CHANGED = config.Config(
     interval=20.5,
-    governor=config.Policy(maximum=40, keep_low=11, keep_high=12, grace=13.5, stop_timeout=14),
+    governor=config.Policy(
+        maximum=40,
+        keep_low=11,
+        keep_high=12,
+        grace=13.5,
+        stop_timeout=14,
+        trash_hours=22,
+        trash_gib=23,
+        trash_disk_percent=24,
+        undo_spare_hours=25,
+    ),
     docker=config.Docker(timeout=15.5),
     store=config.Store(retention_days=16.5, events_days=91, max_mib=17, top_processes=18),
     metrics=config.Metrics(port=19_000, top_processes=21, max_series=2_200),

@@ -16,6 +16,7 @@ from so1.commands import period, settings, tables, trial
 from so1.config import Policy
 from so1.governor.difference import Difference, Pair, compare
 from so1.governor.replay import Going, Replay, Try
+from so1.store import decisions
 from so1.store.database import DatabaseError, open_reader
 from so1.store.decisions import History
 from so1.store.event import Event
@@ -103,7 +104,7 @@ def _body(found: Found, tried: Try | None, since_ms: int) -> dict[str, object]:
 
 
 def _numbers(policy: Policy) -> dict[str, object]:
-    return {name: getattr(policy, name) for name in policy.__struct_fields__[:-1]}
+    return {name: getattr(policy, name) for name in decisions.POLICY}
 
 
 def _event(event: Event) -> dict[str, object]:

@@ -20,6 +20,8 @@ from so1.model import CLASS, MANAGED, Container, ContainerClass, ContainerUsage
 from so1.sample import Sample
 from so1.store.rows import DecisionRow
 
+POLICY = ("mode", "maximum", "keep_low", "keep_high", "grace")
+"""What of a policy decides, and so is kept with each decision."""
 _FIRST = "SELECT timestamp, id FROM decisions WHERE timestamp >= ? ORDER BY id LIMIT 1"
 _DECISIONS = (
     "SELECT timestamp, mode, maximum, keep_low, keep_high, grace, unfinished, seen, held, spared"
@@ -192,8 +194,8 @@ class History:
         timestamp, *policy, unfinished, seen, held, spared = row
         key = tuple(policy)
         if key not in self._policies:
-            names = ("mode", "maximum", "keep_low", "keep_high", "grace")
-            self._policies[key] = msgspec.convert(dict(zip(names, key, strict=True)), Policy)
+            decided = dict(zip(POLICY, key, strict=True))
+            self._policies[key] = msgspec.convert(decided, Policy)
         if seen:
             rows = list(_as_seen(rows, json.loads(seen)))
         return Past(
