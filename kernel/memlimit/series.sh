@@ -23,7 +23,7 @@ git init -q .
 record -m base
 
 mkdir -p mm/so2_memlimit include/uapi/linux
-cp "$here"/so2_{core,proc}.c "$here"/so2_{core,compat}.h "$here/so1_document.h" "$here/tree/so2_memlimit_uapi.h" mm/so2_memlimit/
+cp "$here"/so2_{core,proc}.c "$here"/so2_{core,compat}.h "$here"/so1_{document,json,proc}.h "$here/tree/so2_memlimit_uapi.h" mm/so2_memlimit/
 cp "$here/so2_memlimit_uapi.h" include/uapi/linux/so2_memlimit.h
 record -m "mm: so2_memlimit: the list of limited processes" \
     -m "An administrator caps how much address space a running process may have. The list, the

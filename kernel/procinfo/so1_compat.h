@@ -6,6 +6,7 @@
 #include <linux/cgroup.h>
 #include <linux/kernfs.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0) || LINUX_VERSION_CODE >= KERNEL_VERSION(7, 4, 0)
@@ -36,5 +37,18 @@ static inline const char *so1_cgroup_name(const struct cgroup *cgroup)
 	return cgroup->kn->name;
 #endif
 }
+
+/*
+ * The parameters of a probe of sched_process_exit, and whether it is the last
+ * thread's. Until 6.16 that is only known from the number of those that live;
+ * two threads that end together may then both find it at 0.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define SO1_EXIT_PROBE(name) name(void *data, struct task_struct *task, bool so1_last)
+#define SO1_EXIT_IS_LAST(task) so1_last
+#else
+#define SO1_EXIT_PROBE(name) name(void *data, struct task_struct *task)
+#define SO1_EXIT_IS_LAST(task) (atomic_read(&(task)->signal->live) == 0)
+#endif
 
 #endif

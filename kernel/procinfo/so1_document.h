@@ -13,176 +13,21 @@
 #ifndef SO1_DOCUMENT_H
 #define SO1_DOCUMENT_H
 
-#include <linux/ctype.h>
 #include <linux/fs.h>
-#include <linux/mm.h>
 #include <linux/mutex.h>
-#include <linux/nls.h>
-#include <linux/pid_namespace.h>
-#include <linux/proc_fs.h>
 #include <linux/slab.h>
-#include <linux/string.h>
-#include <linux/uidgid.h>
-#include <linux/user_namespace.h>
 
-#define SO1_DOCUMENT_FIRST SZ_8K
-/*
- * Half a million processes with the longest of names, a million with usual
- * ones; beyond it a read fails with EFBIG.
- */
-#define SO1_DOCUMENT_MAX SZ_512M
-
-struct so1_document {
-	struct mutex lock; /* serializes the readers of one open file */
-	char *text;	   /* NULL: the next read makes a document */
-	size_t size;	   /* allocated */
-	size_t length;	   /* written */
-};
-
-/* Length of the last document, of whichever open file: about what the next will need. */
-static size_t so1_document_length;
-
-static size_t so1_first_size(void)
-{
-	size_t last = READ_ONCE(so1_document_length);
-
-	return max_t(size_t, PAGE_ALIGN(last + last / 16), SO1_DOCUMENT_FIRST);
-}
-
-/*
- * Makes room for @more bytes. On success that many may be written at
- * text + length without another check.
- */
-static int so1_reserve(struct so1_document *doc, size_t more)
-{
-	size_t size = doc->size ?: so1_first_size();
-	char *text;
-
-	if (doc->size - doc->length >= more)
-		return 0;
-	while (size - doc->length < more)
-		size *= 2;
-	if (doc->length + more > SO1_DOCUMENT_MAX)
-		return -EFBIG;
-	size = min_t(size_t, size, SO1_DOCUMENT_MAX);
-	text = kvmalloc(size, GFP_KERNEL_ACCOUNT);
-	if (!text) {
-		WRITE_ONCE(so1_document_length, 0);
-		return -ENOMEM;
-	}
-	if (doc->length)
-		memcpy(text, doc->text, doc->length);
-	kvfree(doc->text);
-	doc->text = text;
-	doc->size = size;
-	return 0;
-}
-
-static void so1_forget(struct so1_document *doc)
-{
-	kvfree(doc->text);
-	doc->text = NULL;
-	doc->size = 0;
-	doc->length = 0;
-}
-
-/* The writers below need room that so1_reserve() has made. */
-
-static void so1_put(struct so1_document *doc, const char *text, size_t length)
-{
-	memcpy(doc->text + doc->length, text, length);
-	doc->length += length;
-}
-
-#define so1_put_literal(doc, literal) so1_put(doc, literal, sizeof(literal) - 1)
-
-/* A decimal number; vsnprintf() would be most of the cost of a document. */
-static void so1_put_u64(struct so1_document *doc, u64 value)
-{
-	char digits[20];
-	int at = sizeof(digits);
-
-	do {
-		digits[--at] = '0' + value % 10;
-		value /= 10;
-	} while (value);
-	so1_put(doc, digits + at, sizeof(digits) - at);
-}
-
-#define so1_put_field(doc, key, value)                 \
-	do {                                           \
-		so1_put_literal(doc, ",\"" key "\":"); \
-		so1_put_u64(doc, value);               \
-	} while (0)
-
-static inline void so1_put_s64(struct so1_document *doc, s64 value)
-{
-	if (value < 0)
-		so1_put_literal(doc, "-");
-	so1_put_u64(doc, value < 0 ? -(u64)value : value);
-}
-
-#define so1_put_signed_field(doc, key, value)          \
-	do {                                           \
-		so1_put_literal(doc, ",\"" key "\":"); \
-		so1_put_s64(doc, value);               \
-	} while (0)
-
-/*
- * The inside of a JSON string. A backslash is doubled and a byte that is not
- * part of valid UTF-8 becomes \xNN, and only then is the text escaped as JSON:
- * the document is valid UTF-8 without lone surrogates, and the bytes can be
- * had back.
- */
-static void so1_put_string(struct so1_document *doc, const char *text)
-{
-	static const char hex[] = "0123456789abcdef";
-	int left = strlen(text);
-
-	while (left) {
-		u8 byte = *text;
-		unicode_t rune;
-		int used;
-
-		if (byte == '\\') {
-			so1_put_literal(doc, "\\\\\\\\");
-			used = 1;
-		} else if (byte == '"') {
-			so1_put_literal(doc, "\\\"");
-			used = 1;
-		} else if (byte < 0x20 || byte == 0x7f) {
-			so1_put_literal(doc, "\\u00");
-			so1_put(doc, &hex[byte >> 4], 1);
-			so1_put(doc, &hex[byte & 15], 1);
-			used = 1;
-		} else {
-			used = utf8_to_utf32(text, left, &rune);
-			if (used > 0) {
-				so1_put(doc, text, used);
-			} else {
-				so1_put_literal(doc, "\\\\x");
-				so1_put(doc, &hex[byte >> 4], 1);
-				so1_put(doc, &hex[byte & 15], 1);
-				used = 1;
-			}
-		}
-		text += used;
-		left -= used;
-	}
-}
+#include "so1_json.h"
+#include "so1_proc.h"
 
 /* Each module renders its own document. */
 static int so1_render(struct so1_document *doc);
 
-/*
- * Every mount of procfs has the file, a container's own as well, and root there
- * is root to its mode: what is on the host is told in the host's mount alone.
- */
 static int so1_document_open(struct inode *inode, struct file *file)
 {
 	struct so1_document *doc;
 
-	if (proc_pid_ns(inode->i_sb) != &init_pid_ns)
+	if (!so1_proc_is_hosts(inode))
 		return -EACCES;
 	doc = kzalloc(sizeof(*doc), GFP_KERNEL_ACCOUNT);
 	if (!doc)
@@ -232,26 +77,10 @@ static const struct proc_ops so1_document_ops = {
 	.proc_release = so1_document_release,
 };
 
-/* Creates /proc/<prefix><suffix>, 0440, root and @gid. */
 static int so1_document_create(const char *prefix, const char *suffix, unsigned int gid,
 			       struct proc_dir_entry **entry)
 {
-	kgid_t group = make_kgid(&init_user_ns, gid);
-	char name[64];
-	size_t i, length = strlen(suffix);
-
-	if (length < 1 || length > 32 || !gid_valid(group))
-		return -EINVAL;
-	for (i = 0; i < length; i++)
-		if (!isascii(suffix[i]) ||
-		    (!isalnum(suffix[i]) && suffix[i] != '_' && suffix[i] != '-'))
-			return -EINVAL;
-	snprintf(name, sizeof(name), "%s%s", prefix, suffix);
-	*entry = proc_create(name, 0440, NULL, &so1_document_ops);
-	if (!*entry)
-		return -ENOMEM;
-	proc_set_user(*entry, GLOBAL_ROOT_UID, group);
-	return 0;
+	return so1_proc_create(prefix, suffix, gid, &so1_document_ops, entry);
 }
 
 #endif

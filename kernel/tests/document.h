@@ -107,6 +107,10 @@ static const unsigned char *json_value(const unsigned char *at)
 
 	if (*at == '"')
 		return json_string(at);
+	if (!strncmp((const char *)at, "true", 4))
+		return at + 4;
+	if (!strncmp((const char *)at, "false", 5))
+		return at + 5;
 	if (*at == '-' && at[1] > '0' && at[1] <= '9') /* no -0 */
 		at++;
 	if (isdigit(*at)) {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# Runs in the guest (init.sh): the tests of sysinfo.ko and continfo.ko.
+# Runs in the guest (init.sh): the tests of sysinfo.ko, continfo.ko and exits.ko.
 /tests/loading
+/tests/exits
 insmod /modules/sysinfo.ko gid=1234
 insmod /modules/continfo.ko gid=1234
 for program in reads names fields containers; do

@@ -1,0 +1,1 @@
+../procinfo/so1_proc.h
