@@ -60,7 +60,7 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
     receiver: Receiver
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the name that http.server asks for
+        def do_POST(self) -> None:
             size = int(self.headers["Content-Length"])
             body = self.rfile.read(size)
             if len(body) < size:

@@ -40,9 +40,15 @@ def test_programs_get_each_event() -> None:
     assert (told["host"], told["omitted"], len(told["id"])) == ("web-1", 3, 32)
     assert told["items"] == [
         {
-            **{"id": 1, "timestamp": 1000, "kind": "remove", "outcome": "done"},
-            **{"container_name": "web", "image": None, "class": None},
-            **{"rule": None, "detail": None},
+            "id": 1,
+            "timestamp": 1000,
+            "kind": "remove",
+            "outcome": "done",
+            "container_name": "web",
+            "image": None,
+            "class": None,
+            "rule": None,
+            "detail": None,
         }
     ]
 

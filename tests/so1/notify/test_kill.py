@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""kill -9 at any moment: nobody misses an event, and each has its one message.
+
+SO1_RESTARTS says how often it is killed; 1000 takes a minute or two.
+"""
+
+import email
+import email.policy
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from so1.store.database import Database
+from so1.store.event import Event
+from tests.so1.notify.conftest import Happen
+from tests.so1.notify.receiver import Receiver, Sendmail
+from tests.support.plays import REPOSITORY
+
+RESTARTS = int(os.environ.get("SO1_RESTARTS", "60"))
+
+
+def tell_and_kill(
+    database: Database, state: Path, secret: object, sendmail: object, told: Callable[[], int]
+) -> int:
+    """Store events while what tells of them is killed, until all are told; gives how many."""
+    state.write_text('{"position": {"event": 0, "timestamp": null}}')
+    names = (database.path, state, secret, sendmail, RESTARTS, RESTARTS)
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tests.so1.notify.killed", *map(str, names)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    dice = random.Random(RESTARTS)
+    stored = 0
+    try:
+        while not Path(f"{state}.killed").exists():
+            assert program.poll() is None
+            now = round(time.time() * 1000)
+            events = [
+                Event(timestamp=now, kind="remove", outcome="done", detail="Removed: $(reboot)")
+            ] * dice.randint(1, 3)
+            database.add_events(events)
+            stored += len(events)
+            time.sleep(0.01)
+        until = time.monotonic() + 60
+        while told() < stored:
+            assert time.monotonic() < until, f"{told()} of {stored} events are told"
+            time.sleep(0.05)
+    finally:
+        program.communicate(b"")
+    assert program.returncode == 0
+    return stored
+
+
+def test_a_webhook_is_told_of_each_event_once(
+    receiver: Receiver, database: Database, tmp_path: Path
+) -> None:
+    # Now and then the receiver says that it failed, though it has the message.
+    receiver.answer = lambda number: 500 if number % 7 == 0 else 200
+
+    def last() -> int:
+        return max((item["id"] for one in receiver.once() for item in one["items"]), default=0)
+
+    stored = tell_and_kill(database, tmp_path / "webhook.json", receiver.secret(tmp_path), "", last)
+    told = receiver.once()
+    ids = [item["id"] for message in told for item in message["items"]]
+    assert sum(message["omitted"] for message in told) == 0
+    assert ids == list(range(1, stored + 1)), "none is lost, none is doubled, all are in order"
+    # A receiver that does not look at ids sees some again, but never out of order.
+    seen = [request.told["items"][0]["id"] for request in receiver.requests]
+    assert seen == sorted(seen)
+    print(f"{RESTARTS} kills, {stored} events, {len(told)} messages, {len(seen)} requests")
+
+
+def test_mail_tells_of_each_event_once(
+    sendmail: Sendmail, database: Database, tmp_path: Path
+) -> None:
+    def letters() -> dict[str, str]:
+        found: dict[str, str] = {}
+        for arguments, letter in sendmail.letters:
+            assert arguments == ["-i", "--", "root"]
+            read = email.message_from_string(letter, policy=email.policy.default)
+            assert found.setdefault(read["Message-ID"], letter) == letter
+        return found
+
+    def told() -> int:
+        return sum(letter.count(" remove done: ") for letter in letters().values())
+
+    stored = tell_and_kill(database, tmp_path / "mail.json", "", sendmail.program, told)
+    assert told() == stored
+    assert not any("more events" in letter for letter in letters().values())
+    print(f"{RESTARTS} kills, {stored} events, {len(letters())} letters")
+
+
+@pytest.mark.usefixtures("database")
+def test_the_command_goes_on_where_it_was(
+    receiver: Receiver, store: Path, tmp_path: Path, happen: Happen
+) -> None:
+    secret = receiver.secret(tmp_path)
+    configuration = tmp_path / "config.toml"
+    configuration.write_text(
+        f'[store]\npath = "{store}"\n[notify]\nbatch_seconds = 0\n'
+        f'[notify.webhook]\nenabled = true\nsecret = "{secret}"\n'
+    )
+    command = [sys.executable, "-c", "from so1.cli import main; main()"]
+    command += ["--config", str(configuration), "notify", "run", "webhook"]
+    environment = {**os.environ, "STATE_DIRECTORY": str(tmp_path)}
+    state = tmp_path / "webhook.json"
+    for number in range(3):
+        program = subprocess.Popen(command, env=environment)
+        try:
+            until = time.monotonic() + 30
+            while not (receiver.requests[number - 1 :] if number else state.exists()):
+                assert program.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        finally:
+            program.kill()
+            program.wait()
+        happen(at=round(time.time() * 1000))
+    told = [[item["id"] for item in message["items"]] for message in receiver.once()]
+    assert told == [[1], [2]]
