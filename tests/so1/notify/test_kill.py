@@ -6,6 +6,7 @@ SO1_RESTARTS says how often it is killed; 1000 takes a minute or two.
 
 import email
 import email.policy
+import logging
 import os
 import random
 import subprocess
@@ -22,6 +23,7 @@ from tests.so1.notify.conftest import Happen
 from tests.so1.notify.receiver import Receiver, Sendmail
 from tests.support.plays import REPOSITORY
 
+_log = logging.getLogger(__name__)
 RESTARTS = int(os.environ.get("SO1_RESTARTS", "60"))
 
 
@@ -76,7 +78,9 @@ def test_a_webhook_is_told_of_each_event_once(
     # A receiver that does not look at ids sees some again, but never out of order.
     seen = [request.told["items"][0]["id"] for request in receiver.requests]
     assert seen == sorted(seen)
-    print(f"{RESTARTS} kills, {stored} events, {len(told)} messages, {len(seen)} requests")
+    _log.info(
+        "%d kills, %d events, %d messages, %d requests", RESTARTS, stored, len(told), len(seen)
+    )
 
 
 def test_mail_tells_of_each_event_once(
@@ -96,7 +100,7 @@ def test_mail_tells_of_each_event_once(
     stored = tell_and_kill(database, tmp_path / "mail.json", "", sendmail.program, told)
     assert told() == stored
     assert not any("more events" in letter for letter in letters().values())
-    print(f"{RESTARTS} kills, {stored} events, {len(letters())} letters")
+    _log.info("%d kills, %d events, %d letters", RESTARTS, stored, len(letters()))
 
 
 @pytest.mark.usefixtures("database")
