@@ -42,6 +42,19 @@ REFUSED: dict[str, Sentences] = {
             (KEPT, [9]),
         ],
         "so1_daemon_suffix": [(SUFFIX, ["", "a/b", "a b", "ñ", "x" * 33, "x\n"])],
+        "so1_daemon_notify_per_hour": [("must be from 1 to 3600; it is {}.", [0, 3_601])],
+        "so1_daemon_notify_events": [
+            ("must have entries such as remove/done or */failed.", [["remove"], ["a/b\n"], ["*"]]),
+        ],
+        "so1_daemon_notify_mail_to": [
+            (
+                "so1_daemon_notify_mail_to must have addresses",
+                [[], ["-oQ/tmp"], ["a,b@c"], ["a@b\n"], ["|/bin/sh"], ["root", ""]],
+            ),
+        ],
+        "so1_daemon_notify_webhook_enabled": [
+            ("so1_daemon_notify_webhook_url must begin with https:// or http://", [True]),
+        ],
         "so1_daemon_docker_host": [(HOST + "{}.", ["", "unix://", "/run/x", "http://a"])],
     },
     "workload": {

@@ -19,25 +19,33 @@ act() {
     [ -n "$check" ] || "$@"
 }
 
+our_user() {
+    getent passwd "$user" | grep -q ":$state:/usr/sbin/nologin$"
+}
+
 for way in webhook mail; do
     case $wanted in *" $way "*) continue ;; esac
     unit=/etc/systemd/system/so1-notify-$way.service
     if grep -qs '^ExecStart=/opt/so1/' "$unit"; then
-        act systemctl disable --now "so1-notify-$way.service"
+        act systemctl stop "so1-notify-$way.service"
+        act systemctl disable "so1-notify-$way.service"
         act rm -f "$unit"
     fi
+    our_user || continue
     # Who is told again begins with what is new then.
     for file in "$state/$way.json" "$state/$way.json.lock" "$state/$way.json.new"; do
         [ ! -e "$file" ] || act rm -f "$file"
     done
-    if [ "$way" = webhook ] && [ -e "$secret" ]; then
+    if [ "$way" = webhook ] && [ "$(stat -c %G "$secret" 2>/dev/null || true)" = "$user" ]; then
         act rm -f "$secret"
     fi
 done
 [ "$wanted" = "  " ] || exit 0
-if getent passwd "$user" | grep -q ":$state:/usr/sbin/nologin$"; then
+if our_user; then
     act userdel "$user"
-    if [ -d "$state" ]; then
-        act rm -rf "$state"
+    [ ! -d "$state" ] || act rm -rf "$state"
+    # Most often it went with its user.
+    if [ -z "$check" ] && getent group "$user" >/dev/null; then
+        act groupdel "$user"
     fi
 fi

@@ -16,6 +16,8 @@ from tests.docs.test_commands import THERE
 ACTS = {
     "so1 daemon",
     *(f"so1 limit {what}" for what in ("add", "update", "remove", "run")),
+    "so1 notify run",
+    "so1 notify test",
     "so1 trash empty",
     "so1 undo",
 }
