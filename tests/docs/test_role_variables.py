@@ -198,7 +198,7 @@ def test_the_template_writes_every_key_of_the_daemon_and_no_other() -> None:
     # The users are a table of their own; where the database is follows from where all state is.
     assert "[metrics.users]" in template
     assert 'path = "{{ so1_daemon_state }}/metrics.db"' in template
-    others |= {("metrics", "users"), ("store", "path")}
+    others |= {("metrics", "users"), ("store", "path"), ("notify", "webhook", "secret")}
     assert set(KEYS.values()) | others == daemon_configuration()
 
 
