@@ -21,6 +21,8 @@ _LOOK_S = 5.0
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
 """Each failure doubles the wait, up to this."""
+_DATABASE_WAIT_S = 60.0
+"""The same where the database cannot be read: that bothers nobody else."""
 _HOUR_S = 3_600
 
 
@@ -52,21 +54,29 @@ class Teller:
         self._clock = clock
         self._state = state.load(file)
         self._failures = 0
+        self._problem = ""
 
     def step(self) -> float:
         """Do what is due; gives the seconds until this should be called again."""
+        longest = _LONGEST_WAIT_S
         try:
             more = self._tell()
-        except (NotSentError, DatabaseError) as error:
+        except NotSentError as error:
             problem = str(error)
+        except DatabaseError as error:
+            problem = str(error)
+            longest = _DATABASE_WAIT_S
         except OSError as error:
             problem = f"{self._file} cannot be written: {error.strerror or error}"
         else:
-            self._failures = 0
+            if self._problem:
+                _log.info("Events are told again.")
+            self._problem, self._failures = "", 0
             return 0 if more else _LOOK_S
-        wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(self._failures, 10))
-        self._failures += 1
-        _log.warning("Not told: %s; the next try is in %.0f s.", problem, wait)
+        if problem != self._problem:
+            _log.warning("Events are not told, and wait: %s.", problem)
+        wait = min(longest, _FIRST_WAIT_S * 2 ** min(self._failures, 10))
+        self._problem, self._failures = problem, self._failures + 1
         return wait
 
     def _tell(self) -> bool:
