@@ -75,7 +75,7 @@ class Teller:
             return 0 if more else _LOOK_S
         if problem != self._problem:
             _log.warning("Events are not told, and wait: %s.", problem)
-        wait = min(longest, _FIRST_WAIT_S * 2 ** min(self._failures, 10))
+        wait = min(longest, _FIRST_WAIT_S * 2.0 ** min(self._failures, 10))
         self._problem, self._failures = problem, self._failures + 1
         return wait
 
