@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Runs a teller again and again, each in a process of its own that is killed at some moment.
 
-usage: python -m tests.so1.notify.killed STORE STATE SECRET SENDMAIL KILLS SEED
+usage: python -m tests.so1.notify.killed STORE STATE SECRET SENDMAIL KILLS LONGEST
 
-What is imported stays; only a fork is needed for each. With SECRET empty it is told by mail. After
-the last kill it makes the file STATE.killed, and one more tells until standard input is closed.
+Each lives for up to LONGEST seconds. What is imported stays; only a fork is needed for each. With
+SECRET empty it is told by mail. After the last kill it makes the file STATE.killed, and one more
+tells until standard input is closed.
 """
 
 import os
@@ -17,9 +18,6 @@ from pathlib import Path
 from so1.config import Mail, Notify, Webhook
 from so1.notify import teller
 from so1.notify.ways import sender
-
-LONGEST_S = 0.03
-"""Most are killed amid a message, some before the first."""
 
 
 def tell(store: Path, state: Path, secret: str, sendmail: str) -> None:
@@ -40,12 +38,12 @@ def tell(store: Path, state: Path, secret: str, sendmail: str) -> None:
 
 def main() -> None:
     """Kill as often as was asked for, then let one tell what is left."""
-    store, state, secret, sendmail, kills, seed = sys.argv[1:]
-    dice = random.Random(int(seed))
+    store, state, secret, sendmail, kills, longest = sys.argv[1:]
+    dice = random.Random(int(kills))
     arguments = Path(store), Path(state), secret, sendmail
     for _ in range(int(kills)):
         child = started(*arguments)
-        time.sleep(dice.uniform(0, LONGEST_S))
+        time.sleep(dice.uniform(0, float(longest)))
         kill(child)
     Path(f"{state}.killed").touch()
     child = started(*arguments)

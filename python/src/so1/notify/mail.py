@@ -25,23 +25,27 @@ def send(sendmail: str, to: Sequence[str], message: Message, seconds: float = SE
     Raises NotSentError where that did not say within `seconds` that it has taken it.
     """
     command = [sendmail, "-i", "--", *to]
+    # In a file: through a pipe, half a letter would be sent where this process is killed.
+    with os.fdopen(os.memfd_create("letter"), "w+b") as letter:
+        letter.write(_letter(to, message))
+        letter.seek(0)
+        try:
+            program = subprocess.Popen(  # noqa: S603 - addresses are checked with the configuration
+                command,
+                stdin=letter,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise NotSentError(f"{sendmail} cannot be run: {error.strerror}") from error
     try:
-        program = subprocess.Popen(  # noqa: S603 - addresses are checked with the configuration
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise NotSentError(f"{sendmail} cannot be run: {error.strerror}") from error
-    try:
-        program.communicate(_letter(to, message), timeout=seconds)
+        program.wait(seconds)
     except subprocess.TimeoutExpired:
         # With all that it has started.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)
-        program.communicate()
+        program.wait()
         raise NotSentError(f"{sendmail} did not end within {seconds:.0f} s") from None
     if program.returncode:
         raise NotSentError(f"{sendmail} ended with {program.returncode}")
