@@ -89,6 +89,13 @@ def test_the_same_message_is_the_same_bytes(wanted: Format) -> None:
     assert body(message("web", "db"), wanted) == body(message("web", "db"), wanted)
 
 
+def test_a_host_may_be_called_anything() -> None:
+    sent = make("we\udcff\nb", 100.0, [], 1, 7)
+    assert sent.host == "we\\udcff\\x0ab"
+    assert len(body(sent, "ntfy")[0].splitlines()) == 2
+    assert json.loads(body(sent, "json")[0])["host"] == sent.host
+
+
 def test_the_id_is_of_what_is_told() -> None:
     ids = [
         made.id

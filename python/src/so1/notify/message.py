@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from so1.clock import moment
+from so1.escape_controls import escape_controls
 
 _ID_DIGITS = 32
 _DOTS = "…"
@@ -46,6 +47,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 def make(host: str, made: float, items: Sequence[Item], omitted: int, through: int) -> Message:
     """Put a message together; `through` is the id of the last event that it stands for."""
+    host = escape_controls(host)
     told = [f"{item.id} {item.timestamp}" for item in items]
     whole = "\n".join([host, f"{omitted} {through}", *told])
     digest = hashlib.sha256(whole.encode(errors="replace")).hexdigest()
