@@ -4,10 +4,9 @@
 import contextlib
 import json
 import os
-import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from so1.store.removal import Removal, old_name, trash_name
 from so1.store.removals import JournalError, Kept, Removals
 from tests.so1.governor.containers import TAKEN
 from tests.so1.governor.filed_engine import MIB, Filed, nothing
+from tests.so1.governor.killed import Counted, Steps, killed
 
 HOUR_MS = 3_600_000
 NOBODY = Policy(keep_low=0, keep_high=0, grace=0)
@@ -89,19 +89,6 @@ class Host:
         return CliRunner().invoke(
             main, ["--config", str(self.config), *arguments], env=env, catch_exceptions=False
         )
-
-
-class Counted(Removals):
-    """A journal that counts what it writes."""
-
-    def __init__(self, database: Database, steps: Callable[[], None]) -> None:
-        super().__init__(database)
-        self._steps = steps
-
-    def write(self, removals: Iterable[Removal], *, dropped: Iterable[str] = ()) -> None:
-        self._steps()
-        super().write(removals, dropped=dropped)
-        self._steps()
 
 
 @pytest.fixture
@@ -568,32 +555,6 @@ def test_the_old_name_is_in_the_new_one(name: str, number: int) -> None:
     assert old_name(id_, name) == name
 
 
-class Steps:
-    """Counts what a process does, and kills it before one of them."""
-
-    def __init__(self, last: int) -> None:
-        self._left = last
-
-    def __call__(self) -> None:
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self._left -= 1
-
-
-def killed(act: Callable[[Callable[[], None]], None], last: int) -> bool:
-    """Do something in a process that is killed at a step; False where it came through."""
-    child = os.fork()
-    if child == 0:
-        try:
-            act(Steps(last))
-        except BaseException:  # noqa: BLE001 - whatever it is, it is not to run the tests again
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
-    return os.WIFSIGNALED(status)
-
-
 def ticks(folder: Path, steps: Callable[[], None] = nothing, **policy: Any) -> None:
     host = Host(folder, Policy(keep_low=0, grace=0, **policy), steps)
     for _ in range(3):
@@ -635,7 +596,7 @@ def test_each_step_may_be_the_last(tmp_path: Path, what: str, *, restarted: bool
                 "undo": partial(take_back, folder),
                 "empty": partial(ticks, folder, trash_hours=0),
             }[what],
-            last,
+            Steps(last),
         )
         if restarted:
             engine.restarted()

@@ -2,10 +2,9 @@
 """kill -9 at every step of a removal; the next process finishes it and tells it once."""
 
 import contextlib
-import os
-import signal
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,27 +15,15 @@ from so1.docker_engine import Inspected, NotFoundError
 from so1.governor.governor import Governor
 from so1.store.database import Database
 from so1.store.event import Event
-from so1.store.removal import Removal
-from so1.store.removals import Removals
 from tests.so1.governor.containers import TAKEN, usage
 from tests.so1.governor.engine import Made
+from tests.so1.governor.filed_engine import nothing
+from tests.so1.governor.killed import Counted, Steps, killed
 
 USAGE = usage(1)
 ID = USAGE.container.id
 MOST = 40
 """More acts than a removal takes."""
-
-
-class Steps:
-    """Counts what a process does, and kills it before one of them."""
-
-    def __init__(self, last: int) -> None:
-        self._left = last
-
-    def __call__(self) -> None:
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self._left -= 1
 
 
 class Kept(Made):
@@ -70,19 +57,6 @@ class Kept(Made):
         self._steps()
 
 
-class Journal(Removals):
-    """One that counts what it writes."""
-
-    def __init__(self, database: Database, steps: Callable[[], None]) -> None:
-        super().__init__(database)
-        self._steps = steps
-
-    def write(self, removals: Iterable[Removal], *, dropped: Iterable[str] = ()) -> None:
-        self._steps()
-        super().write(removals, dropped=dropped)
-        self._steps()
-
-
 def two_ticks(folder: Path, steps: Callable[[], None], *, fleeting: bool) -> None:
     """Govern once with the container, as long as it runs, and once more."""
     database = Database(folder / "metrics.db")
@@ -93,26 +67,12 @@ def two_ticks(folder: Path, steps: Callable[[], None], *, fleeting: bool) -> Non
         steps()
 
     engine = Kept(folder, steps, fleeting=fleeting)
-    governor = Governor(engine, Policy(trash_hours=0, keep_low=0), Journal(database, steps))
+    governor = Governor(engine, Policy(trash_hours=0, keep_low=0), Counted(database, steps))
     for _ in range(2):
         state = folder / "state"
         running = state.exists() and state.read_text() == "running"
         governor.govern([USAGE] if running else [], TAKEN, tell)
     database.close()
-
-
-def in_a_process(folder: Path, steps: Callable[[], None], *, fleeting: bool) -> bool:
-    """Do it in a process of its own; gives whether that was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            two_ticks(folder, steps, fleeting=fleeting)
-        except BaseException:  # noqa: BLE001 - whatever it is, it is not to run the tests again
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
-    return os.WIFSIGNALED(status)
 
 
 @pytest.mark.parametrize("fleeting", [False, True])
@@ -121,15 +81,16 @@ def test_each_step_may_be_the_last(tmp_path: Path, *, fleeting: bool) -> None:
         folder = tmp_path / str(last)
         folder.mkdir()
         (folder / "state").write_text("running")
-        killed = in_a_process(folder, Steps(last), fleeting=fleeting)
-        assert not in_a_process(folder, lambda: None, fleeting=fleeting)
+        govern = partial(two_ticks, folder, fleeting=fleeting)
+        was_killed = killed(govern, Steps(last))
+        assert not killed(govern, nothing)
         assert not (folder / "state").exists()
         with contextlib.closing(sqlite3.connect(folder / "metrics.db")) as connection:
             events = connection.execute("SELECT outcome, recreate FROM events").fetchall()
             steps = connection.execute("SELECT step, told FROM removals").fetchall()
         assert events == [("done", "docker run --detach --name c1 alpine")], last
         assert steps == [("removed", 1)], last
-        if not killed:
+        if not was_killed:
             break
     else:
         pytest.fail("no run came to its end")
