@@ -35,6 +35,13 @@ _SETTLE = """
         AND e.outcome = iif(step IN ('refused', 'failed'), step, 'done')
     )
 """
+# What went for good on a full disk, by a process that could write down only the event of it.
+_EMPTIED = """
+    UPDATE removals SET step = 'emptied', told = 1
+    WHERE step = 'trashed' AND container_id IN (
+        SELECT container_id FROM events WHERE kind = 'trash' AND outcome = 'done'
+    )
+"""
 _OVER = "told = 1 AND step IN ('removed', 'refused', 'failed', 'emptied')"
 _BACK = "told = 1 AND step = 'returned'"
 
@@ -91,6 +98,8 @@ class Removals:
         self._database = database
         self._open = True
         """Whether the table may hold something that is not told or not ended."""
+        self._begins = True
+        """Whether a process before this one may have left what it could not write down."""
         self._returning: set[str] = set()
         """Whom `so1 undo` takes back just now."""
         self._states: list[tuple[str, Kept]] | None = None
@@ -127,6 +136,8 @@ class Removals:
                         connection, (one for one in run.removals if not _is_known(connection, one))
                     )
                 connection.execute(_SETTLE)
+                if self._begins:
+                    connection.execute(_EMPTIED)
                 for which in (_OVER, _BACK):
                     connection.execute(_forget(which), (_KEPT,))
                 rows = connection.execute(
@@ -138,6 +149,7 @@ class Removals:
         self._states = None
         handover.discard(runs)
         self._open = bool(rows)
+        self._begins = False
         return [removal_of(row) for row in rows]
 
     def ended(self) -> list[Removal]:
