@@ -125,6 +125,22 @@ def test_what_is_removed_is_stopped_renamed_and_started_by_nobody(host: Host) ->
     assert json.loads(host.so1("status", "--json").output)["wastebasket"] == 1
 
 
+def test_what_is_in_it_is_counted(host: Host) -> None:
+    assert host.database.basket() == (0, 0)
+    for number in range(3):
+        host.engine.add(number)
+    host.tick()
+    # None is measured yet.
+    assert host.database.basket() == (3, 0)
+    host.tick()
+    assert host.database.basket() == (3, 3 * MIB)
+    assert host.so1("undo", "c1").exit_code == 0
+    host.tick()
+    assert host.database.basket() == (2, 2 * MIB)
+    host.database.close()
+    assert host.database.basket() is None
+
+
 @pytest.mark.parametrize("how", ["web", "--last", "event", "id", "trash name"])
 def test_undo_brings_it_back_and_the_governor_leaves_it_alone(host: Host, how: str) -> None:
     id_ = host.engine.add(1, "web")

@@ -183,6 +183,9 @@ class Host(World):
             if found is None:
                 return
             self.fail()
+            if found.running and container_id in self.made:
+                # Its start was answered with an error all the same.
+                raise EngineError("cannot remove container: it is running")
             assert not found.running, "a running container is removed"
             self.may_go(container_id)
             del self.there[container_id]
