@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from so1.cli import main
 from so1.commands import undo
-from so1.config import Config, Policy
+from so1.config import Policy
 from so1.docker_engine import EngineError, Inspected, NotFoundError
 from so1.governor import governor as module
 from so1.governor import keeper
@@ -399,9 +399,7 @@ def test_never_lost_never_doubled_never_foreign(seed: int) -> None:
         world = history.world
         patch.setattr(undo, "Engine", lambda _: world)
         patch.setattr(keeper, "disk_percent", lambda _: world.disk)
-        patch.setattr(
-            undo, "Handover", lambda path: KilledHandover(path, world, history.database)
-        )
+        patch.setattr(undo, "Handover", lambda path: KilledHandover(path, world, history.database))
         for _ in range(60):
             history.step()
         history.settle()
