@@ -381,6 +381,24 @@ def test_with_rm_it_goes_as_before_and_the_event_says_so(host: Host) -> None:
     assert host.steps() == {"c1": "removed"}
 
 
+@pytest.mark.parametrize("command", [["trash"], ["trash", "--json"], ["trash", "empty", "--yes"]])
+def test_without_a_database_nobody_is_told_that_it_is_empty(
+    tmp_path: Path, command: list[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[store]\npath = "{tmp_path}/metrics.db"\n')
+
+    def so1(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["--config", str(config), *arguments])
+
+    said = so1(*command)
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert f"{tmp_path}/metrics.db cannot be read" in said.stderr
+    assert "has the daemon run, and are you in the group so1?" in said.stderr
+    assert said.stderr == so1("undo", "web").stderr == so1("undo", "--last").stderr
+    assert not (tmp_path / "metrics.db").exists()
+
+
 def test_after_it_is_gone_it_is_made_anew(host: Host) -> None:
     host.engine.add(1, "web")
     host.tick()

@@ -109,9 +109,13 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
 
 
 def _basket(settled: Config) -> list[Item]:
-    """Give what is in the wastebasket; where that is not known, the rest goes all the same."""
+    """Give what is in the wastebasket; where that is not known, the rest goes all the same.
+
+    Where SO1 is not installed there is none.
+    """
+    store = Path(settled.store.path)
     try:
-        return held(Path(settled.store.path))
+        return held(store) if store.exists() else []
     except DatabaseError as error:
         click.echo(f"Warning: what is in the wastebasket is not known: {error}", err=True)
         return []

@@ -60,12 +60,10 @@ def read(store: Path) -> list[Item]:
 
 
 def held(store: Path) -> list[Item]:
-    """Give what is in the wastebasket, the oldest first; nothing where there is no database.
+    """Give what is in the wastebasket, the oldest first.
 
-    Raises DatabaseError where it cannot be read.
+    Raises DatabaseError where the database cannot be read: it is not empty where nobody knows.
     """
-    if not store.exists():
-        return []
     return [item for item in read(store) if item.removal.step in HERE]
 
 
