@@ -455,7 +455,15 @@ def test_cleanup_for_good_empties_it_and_names_what_it_leaves(host: Host) -> Non
     result = host.so1("cleanup", "--yes", "--now")
     assert result.exit_code == 0, result.output
     assert "removed web" in result.output
-    assert "left so1-trash-000000000000-c2: so1 does not know that it set it" in result.output
+    assert (
+        "removing web for good, from the wastebasket: files of its own layer are not kept: /written"
+        "\n  docker run --detach --name web "
+    ) in result.output
+    assert (
+        "left so1-trash-000000000000-c2: so1 does not know that it set it aside;"
+        " `docker rename so1-trash-000000000000-c2 c2 && docker start c2` brings it back,"
+        " docker rm removes it\n"
+    ) in result.output
     assert set(host.engine.there) == {stranger}
 
 
