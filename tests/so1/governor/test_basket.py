@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -518,52 +519,137 @@ def test_an_engine_that_says_nothing_leaves_the_rest_to_the_daemon(
     assert host.engine.there[id_]["name"] == "web"
 
 
-def test_a_thousand_in_the_basket_cost_a_tick_next_to_nothing(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    row = Removal(
-        container_id="",
-        container_name="c",
-        image="alpine",
-        class_="low",
-        rule="excess-low",
-        reason="x",
-        step="trashed",
-        timestamp=1,
-        told=True,
-    )
-    id_ = host.engine.add(0)
+class InMemory(Filed):
+    """One that is quick, however many containers it has, and takes its time where a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.all: dict[str, dict[str, Any]] = {}
+        self.seconds = 0.0
+        """How long a removal, or a look at the size, takes."""
+        self.now = 0.0
+
+    @property
+    def there(self) -> dict[str, dict[str, Any]]:
+        return self.all
+
+    def keep(self, there: dict[str, dict[str, Any]]) -> None:
+        self.all = there
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def layer_bytes(self, container_id: str) -> int:
+        self.now += self.seconds
+        return super().layer_bytes(container_id)
+
+    def remove(self, container_id: str) -> None:
+        self.now += self.seconds
+        super().remove(container_id)
+
+
+@pytest.fixture
+def thousand(host: Host, monkeypatch: pytest.MonkeyPatch) -> InMemory:
+    """A wastebasket of a thousand containers, none of which is measured."""
+    engine = InMemory(host.folder)
+    monkeypatch.setattr(host, "engine", engine)
+    host.governor = Governor(engine, NOBODY, Removals(host.database))
+    id_ = engine.add(0)
     host.tick()
     host.tick()
     (whole,) = Removals(host.database).of([id_])
-    host.engine.keep({})
+    assert whole.original
+    engine.all = {}
     rows = []
-    there = {}
     for number in range(1, 1001):
-        name = f"c{number}"
-        one = f"{number:064x}"
-        original = replace(whole.original, name=name)  # type: ignore[type-var]
-        rows.append(replace(row, container_id=one, container_name=name, original=original))
-        there[one] = {"name": trash_name(one, name), "running": False, "restart": "no", "start": 1}
-        there[one] |= {"labels": {}, "size": MIB, "port": 0, "rm": False}
-    Removals(host.database).write(rows)
-    host.engine.keep(there)
-    host.governor = Governor(host.engine, NOBODY, Removals(host.database))
-    host.database._connected().execute("UPDATE removals SET layer_bytes = 1")
+        name, one = f"c{number}", f"{number:064x}"
+        original = replace(whole.original, name=name)
+        rows.append(replace(whole, container_id=one, container_name=name, original=original))
+        engine.all[one] = {
+            "name": trash_name(one, name),
+            "running": False,
+            "restart": "no",
+            "start": 1,
+            "labels": {},
+            "size": MIB,
+            "port": 0,
+            "rm": False,
+        }
+    journal = Removals(host.database)
+    journal.write(rows, dropped=[id_])
+    host.governor = Governor(engine, NOBODY, journal)
+    return engine
+
+
+def test_a_thousand_in_the_basket_cost_a_tick_next_to_nothing(
+    host: Host, thousand: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with host.database.writing() as connection:
+        connection.execute("UPDATE removals SET layer_bytes = 1")
     host.tick()
     # Nothing is read of it, and the engine is asked about none of them.
     with monkeypatch.context() as watched:
         watched.setattr(Removals, "_read", lambda *_: pytest.fail("it is read"))
-        watched.setattr(host.engine, "inspect", lambda _: pytest.fail("it is asked"))
+        watched.setattr(thousand, "inspect", lambda _: pytest.fail("it is asked"))
         for _ in range(10):
             assert host.tick() == []
-    assert len(host.so1("trash", "--json").output.splitlines()) > 1000
+    began = time.process_time()
+    assert len(json.loads(host.so1("trash", "--json").output)) == 1000
+    assert len(host.so1("trash").output.splitlines()) == 1002
+    assert host.database.basket() == (1000, 1000)
+    # Far more than it takes, and far less than a read for each of them with each of the others.
+    assert time.process_time() - began < 10
     assert host.so1("undo", "c77").exit_code == 0
     assert host.steps()["c77"] == "trashed"
     host.tick()
     assert host.steps()["c77"] == "returned"
     # None is forgotten, however many there are.
-    assert host.rows("SELECT count(*) FROM removals WHERE step = 'trashed'") >= [(999,)]
+    assert host.rows("SELECT count(*) FROM removals WHERE step = 'trashed'") == [(999,)]
+
+
+@pytest.mark.parametrize("why", ["hours", "size", "disk"])
+def test_a_thousand_are_removed_for_good_within_the_time_of_a_tick(
+    host: Host, thousand: InMemory, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(keeper, "time", thousand)
+    if why == "disk":
+        monkeypatch.setattr(keeper, "disk_percent", lambda _: 99.0)
+    policies = {
+        "hours": replace(NOBODY, trash_hours=0),
+        # So little that only one of them may stay.
+        "size": replace(NOBODY, trash_gib=1 / 1024),
+        "disk": NOBODY,
+    }
+    thousand.seconds = 0.05
+    host.reconfigure(policies[why])
+    gone = 0
+    ticks = 0
+    stay = 1 if why == "size" else 0
+    while len(thousand.all) > stay:
+        before, count = thousand.now, len(thousand.all)
+        events = host.tick()
+        ticks += 1
+        assert {(event.kind, event.outcome) for event in events} <= {("trash", "done")}
+        gone += len(events)
+        assert len(events) == count - len(thousand.all)
+        # Two seconds of measuring, five of removing, and the last of each.
+        assert thousand.now - before <= 2 + 5 + 2 * thousand.seconds
+    assert gone == 1000 - stay
+    # As fast as sizes are measured, at the least.
+    assert ticks <= 1000 * thousand.seconds / 2 + 2
+    assert host.rows("SELECT count(*) FROM events WHERE kind = 'trash'") == [(gone,)]
+
+
+def test_a_thousand_are_removed_for_good_by_the_command(host: Host, thousand: InMemory) -> None:
+    said = host.so1("trash", "empty", "--yes")
+    assert (said.exit_code, said.output.count("removed c")) == (0, 1000)
+    assert thousand.all == {}
+    # The daemon takes in what was done, and tells it.
+    events = host.tick()
+    assert len(events) == 1000
+    assert {event.kind for event in events} == {"trash"}
+    assert host.database.basket() == (0, 0)
+    assert "is empty" in host.so1("trash").output
 
 
 @given(
