@@ -328,6 +328,34 @@ def test_one_that_somebody_started_or_renamed_is_not_ours_any_more(host: Host) -
     assert host.engine.there[started]["name"] == trash_name(started, "c1")
 
 
+def test_one_that_somebody_started_is_left_alone_before_that_could_be_looked_at(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = host.engine.add(1, "web")
+    host.tick()
+    host.engine.change(id_, running=True, start=2)
+    before = host.engine.there
+    with basket_lock.held(host.folder):
+        assert host.tick() == []
+    with monkeypatch.context() as broken:
+        inspect = host.engine.inspect
+
+        def first(container_id: str) -> Any:
+            broken.setattr(host.engine, "inspect", inspect)
+            raise EngineError("broken")
+
+        usages = host.engine.usages()
+        broken.setattr(host.engine, "usages", lambda: usages)
+        broken.setattr(host.engine, "inspect", first)
+        assert host.tick() == []
+    assert host.engine.there == before
+    (event,) = host.tick()
+    assert (event.kind, event.outcome) == ("undo", "done")
+    assert "its restart policy was always" in event.detail
+    assert host.tick() == []
+    assert host.engine.there == before
+
+
 @pytest.mark.parametrize("kept", [False, True])
 def test_what_was_changed_halfway_is_given_back_to_one_that_is_not_to_go(
     host: Host, monkeypatch: pytest.MonkeyPatch, *, kept: bool

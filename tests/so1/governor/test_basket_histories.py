@@ -24,7 +24,7 @@ from so1.docker_engine import EngineError, Inspected, NotFoundError
 from so1.governor import governor as module
 from so1.governor import keeper
 from so1.governor.governor import Governor
-from so1.store import trash
+from so1.store import basket_lock, trash
 from so1.store.database import Database
 from so1.store.event import Event
 from so1.store.handover import Handover
@@ -239,6 +239,7 @@ class BasketHistory(History):
         self.told: list[Event] = []
         self.outbox: list[Event] = []
         self.killed = False
+        self.settling = False
         self.person = False
         """Whether it is a person who acts, with a command."""
         self.back: dict[str, float] = {}
@@ -291,8 +292,7 @@ class BasketHistory(History):
             return
         assert step == "trashed"
         assert self.policy.mode == "enforce"
-        hours = self.database.hours - watched / HOUR_MS
-        if hours >= self.policy.trash_hours:
+        if self.database.watched_ms() - watched >= HOUR_MS * self.policy.trash_hours:
             return
         size = sum(
             self.world.sizes[one.removal.container_id]
@@ -315,7 +315,11 @@ class BasketHistory(History):
 
     def tick(self) -> None:
         self.flush()
-        super().tick()
+        with contextlib.ExitStack() as stack:
+            if not self.settling and self.chance.random() < 0.1:
+                # Another so1 is at work on the wastebasket.
+                assert stack.enter_context(basket_lock.held(self.folder))
+            super().tick()
 
     def undo(self) -> None:
         """Somebody takes one back with the command, which may be killed or fail."""
@@ -380,6 +384,7 @@ class BasketHistory(History):
     def settle(self) -> None:
         self.database.full = False
         self.world.disk = 50
+        self.settling = True
         super().settle()
         self.flush()
 

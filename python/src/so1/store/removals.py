@@ -59,6 +59,7 @@ _STATES = """
     WHERE step IN ('trashed', 'returning', 'returned') ORDER BY watched_ms, timestamp, container_id
 """
 TAKEN_BACK = "so1 undo took it back, so it is left alone for {:g} h"
+STARTED = "somebody started it while it was in the wastebasket"
 _HOUR_MS = 3_600_000
 
 
@@ -201,14 +202,18 @@ class Removals:
         return self._database.watched_ms()
 
     def spared(self, hours: float) -> dict[str, str]:
-        """Give whom somebody took back within so many hours, by id, and why each is left alone."""
+        """Give whom somebody took back within so many hours, by id, and why each is left alone.
+
+        Those in the wastebasket are among them: one that runs was started by hand, and that is not
+        written down yet.
+        """
         since = self._database.watched_ms() - round(hours * _HOUR_MS)
-        back = {
-            kept.container_id
+        back = TAKEN_BACK.format(hours)
+        return {
+            kept.container_id: STARTED if step == "trashed" else back
             for step, kept in self._known_states()
-            if step == "returning" or (step == "returned" and kept.watched_ms > since)
-        }
-        return dict.fromkeys(back | self._returning, TAKEN_BACK.format(hours))
+            if step != "returned" or kept.watched_ms > since
+        } | dict.fromkeys(self._returning, back)
 
     def _known_states(self) -> list[tuple[str, Kept]]:
         # Read once: this process alone writes, and a tick costs nothing for a full basket.
