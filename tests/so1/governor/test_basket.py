@@ -340,7 +340,7 @@ def test_one_that_somebody_started_is_left_alone_before_that_could_be_looked_at(
     with monkeypatch.context() as broken:
         inspect = host.engine.inspect
 
-        def first(container_id: str) -> Any:
+        def first(_: str) -> Any:
             broken.setattr(host.engine, "inspect", inspect)
             raise EngineError("broken")
 
