@@ -173,3 +173,17 @@ def test_what_is_in_the_wastebasket_is_in_no_plan_and_is_said(
         )
         # What is just being taken back does not run yet.
         assert summary() == (f"{policy}; in the wastebasket are 2", 2)
+
+
+@pytest.mark.usefixtures("made")
+def test_who_may_not_look_into_the_folder_is_told_what_is_not_known(
+    so1: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", denied)
+    result = so1("plan", "--over", "0")
+    assert result.exit_code == 0
+    assert "Warning: what was taken back is not known: " in result.stderr
+    assert "are you in the group so1?" in result.stderr

@@ -397,7 +397,7 @@ def _one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.integers(0, 2**63))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_never_lost_never_doubled_never_foreign(seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         history = BasketHistory(Random(seed), Path(folder))

@@ -23,7 +23,7 @@ from so1.store.database import DatabaseError
 from so1.store.handover import Handover
 from so1.store.removal import Removal, old_name
 from so1.store.removals import JournalError
-from so1.store.trash import Item, held
+from so1.store.trash import Item, held, may_be_there
 
 
 @click.command()
@@ -117,7 +117,7 @@ def _basket(settled: Config) -> list[Item]:
     """
     store = Path(settled.store.path)
     try:
-        return held(store) if store.exists() else []
+        return held(store) if may_be_there(store) else []
     except DatabaseError as error:
         click.echo(f"Warning: what is in the wastebasket is not known: {error}", err=True)
         return []

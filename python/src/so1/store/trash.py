@@ -67,6 +67,14 @@ def held(store: Path) -> list[Item]:
     return [item for item in read(store) if item.removal.step in HERE]
 
 
+def may_be_there(store: Path) -> bool:
+    """Whether there is a database, as far as this user may see."""
+    try:
+        return store.exists()
+    except PermissionError:
+        return True
+
+
 def of_event(store: Path, number: int) -> str | None:
     """Tell which container an event is about; None where there is no such event.
 
@@ -88,7 +96,7 @@ def spared(store: Path, hours: float) -> dict[str, str]:
     Those in the wastebasket are among them: one that runs was started by hand. Nobody where there
     is no database. Raises DatabaseError where it cannot be read.
     """
-    if not store.exists():
+    if not may_be_there(store):
         return {}
     found = read(store)
     back = TAKEN_BACK.format(hours)
