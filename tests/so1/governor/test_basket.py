@@ -328,6 +328,70 @@ def test_one_that_somebody_started_or_renamed_is_not_ours_any_more(host: Host) -
     assert host.engine.there[started]["name"] == trash_name(started, "c1")
 
 
+def test_one_that_somebody_started_and_that_ended_at_once_is_not_removed_for_good(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = host.engine.add(1, "web")
+    host.tick()
+    host.engine.change(id_, running=True, start=2)
+    host.database.hours += 25
+    usages, inspect = host.engine.usages(), host.engine.inspect
+    monkeypatch.setattr(host.engine, "usages", lambda: usages)
+
+    def ends(container_id: str) -> Any:
+        found = inspect(container_id)
+        host.engine.change(id_, running=False)
+        return found
+
+    monkeypatch.setattr(host.engine, "inspect", ends)
+    assert [(e.kind, e.outcome) for e in host.tick()] == [("undo", "done")]
+    assert id_ in host.engine.there
+
+
+def test_one_that_was_left_halfway_out_is_finished_and_not_taken_for_somebody_s(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = host.engine.add(1, "web")
+    host.tick()
+    with monkeypatch.context() as broken:
+
+        def no(*_: object) -> None:
+            raise EngineError("no space left on device")
+
+        broken.setattr(host.engine, "start", no)
+        # It is out by then: the first of the two names is given back to it.
+        rename = host.engine.rename
+
+        def once(container_id: str, name: str) -> None:
+            broken.setattr(host.engine, "rename", no)
+            rename(container_id, name)
+
+        broken.setattr(host.engine, "rename", once)
+        result = host.so1("undo", "web")
+        assert result.exit_code == 1
+        assert "what was begun is finished by the daemon" in result.output
+        (failed,) = host.tick()
+        assert (failed.kind, failed.outcome) == ("undo", "failed")
+    assert [(e.kind, e.outcome) for e in host.tick()] == [("undo", "done")]
+    one = host.engine.there[id_]
+    assert (one["name"], one["restart"], one["running"]) == ("web", "always", True)
+
+
+def test_what_went_for_good_on_a_full_disk_is_told_once_though_the_daemon_was_killed(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.engine.add(1, "web")
+    host.tick()
+    host.database.hours += 25
+    with monkeypatch.context() as full:
+        full.setattr(Removals, "write", _full)
+        # There is room for the event by then, and no time for the journal.
+        assert [(e.kind, e.outcome) for e in host.tick()] == [("trash", "done")]
+    host.governor = Governor(host.engine, NOBODY, Removals(host.database))
+    assert host.tick() == []
+    assert host.steps() == {"web": "emptied"}
+
+
 def test_one_that_somebody_started_is_left_alone_before_that_could_be_looked_at(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
