@@ -785,18 +785,24 @@ def read_wastebasket(database: Path) -> Object:
         import sqlite3  # noqa: PLC0415
     except ImportError:
         raise DocumentError("The host's Python has no sqlite3: install its sqlite3.") from None
+    why: object = "it is not a regular file"
     try:
-        connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            containers, size = connection.execute(WASTEBASKET).fetchone()
-        finally:
-            connection.close()
+        # A FIFO in its place would hang the module.
+        if stat.S_ISREG(database.stat().st_mode):
+            connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+            try:
+                containers, size = connection.execute(WASTEBASKET).fetchone()
+            finally:
+                connection.close()
+            return {"containers": containers, "size": size}
+    except OSError as error:
+        why = error.strerror
     except sqlite3.Error as error:
-        raise DocumentError(
-            f"{database} cannot be read ({error}): use `become: true` (--become), and look whether "
-            "the daemon has run and the option database is the store.path of its configuration."
-        ) from None
-    return {"containers": containers, "size": size}
+        why = error
+    raise DocumentError(
+        f"{database} cannot be read ({why}): use `become: true` (--become), and look whether "
+        "the daemon has run and the option database is the store.path of its configuration."
+    )
 
 
 def gather(

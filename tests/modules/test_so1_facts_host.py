@@ -165,6 +165,12 @@ def test_a_wastebasket_that_cannot_be_read(host: Host, content: bytes | None) ->
     assert host.database.exists() == (content is not None)
 
 
+def test_a_fifo_in_the_place_of_the_database_does_not_hang_it(host: Host) -> None:
+    os.mkfifo(host.database)
+    assert "wastebasket" not in host.facts()
+    assert "it is not a regular file" in host.run(gather_subset="wastebasket")["msg"]
+
+
 def test_check_mode_gives_the_same(host: Host) -> None:
     assert host.facts(_ansible_check_mode=True) == host.facts()
 
