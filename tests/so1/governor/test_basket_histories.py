@@ -444,11 +444,11 @@ def look(history: BasketHistory) -> None:
     names = Counter(found.name for found in world.there.values())
     assert set(names.values()) <= {1}, "one is there twice"
     done = Counter((e.container_id, e.kind) for e in history.told if e.outcome == "done")
-    for (id_, kind), count in done.items():
+    for (which, kind), count in done.items():
         if kind == "trash":
             assert count == 1, "it is told twice"
         elif kind == "remove":
-            assert count <= world.downs[id_ or ""], "it is told twice"
+            assert count <= world.downs[which or ""], "it is told twice"
     for id_ in world.asked - world.there.keys() - world.by_others:
         kinds = {e.kind for e in history.told if e.container_id == id_ and e.outcome == "done"}
         assert kinds & {"trash", "remove"}, "it is gone, and nobody says so"
