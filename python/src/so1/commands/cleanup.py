@@ -23,7 +23,7 @@ from so1.store.database import DatabaseError
 from so1.store.handover import Handover
 from so1.store.removal import Removal, old_name
 from so1.store.removals import JournalError
-from so1.store.trash import Item, held
+from so1.store.trash import Item, held, may_be_there
 
 
 @click.command()
@@ -74,7 +74,7 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
         tables.show(
             "",
             ["CONTAINER", "NAME", "CLASS", "STATE", "IMAGE"],
-            ((c.id[:12], c.name, c.class_, state, c.image) for c, state in found),
+            [*map(_listed, found), *map(_listed_in_basket, basket)],
         )
     if dry_run:
         click.echo(f"would remove {len(found) + len(basket)}; their volumes stay")
@@ -98,6 +98,8 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
         )
     stuck = 0
     if basket and not interrupted.is_set():
+        for item in basket:
+            _announce(item.removal, _from_basket(item.removal), err=as_json)
         stuck = trash.empty_all(settled, engine, err=as_json)
     if as_json:
         _print(found, came)
@@ -109,9 +111,13 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
 
 
 def _basket(settled: Config) -> list[Item]:
-    """Give what is in the wastebasket; where that is not known, the rest goes all the same."""
+    """Give what is in the wastebasket; where that is not known, the rest goes all the same.
+
+    Where SO1 is not installed there is none.
+    """
+    store = Path(settled.store.path)
     try:
-        return held(Path(settled.store.path))
+        return held(store) if may_be_there(store) else []
     except DatabaseError as error:
         click.echo(f"Warning: what is in the wastebasket is not known: {error}", err=True)
         return []
@@ -122,8 +128,36 @@ def _leave(aside: list[Container], basket: list[Item]) -> None:
     known = {item.removal.container_id for item in basket}
     for container in aside:
         if container.id not in known:
-            why = "so1 does not know that it set it aside; docker rm removes it"
-            click.echo(escape_controls(f"left {container.name}: {why}"), err=True)
+            name = container.name
+            old = old_name(container.id, name)
+            why = (
+                "so1 does not know that it set it aside;"
+                f" `docker rename {name} {old} && docker start {old}` brings it back,"
+                " docker rm removes it"
+            )
+            click.echo(escape_controls(f"left {name}: {why}"), err=True)
+
+
+def _listed(one: tuple[Container, str]) -> tuple[str, ...]:
+    container, state = one
+    return container.id[:12], container.name, container.class_, state, container.image
+
+
+def _listed_in_basket(item: Item) -> tuple[str, ...]:
+    one = item.removal
+    return one.container_id[:12], one.container_name, one.class_, "wastebasket", one.image
+
+
+def _from_basket(removal: Removal) -> str:
+    lost = removal.original.lost if removal.original else []
+    return " for good, from the wastebasket" + (f": {'; '.join(lost)}" if lost else "")
+
+
+def _announce(removal: Removal, note: str, *, err: bool) -> None:
+    """Print what brings a container back before it goes."""
+    click.echo(escape_controls(f"removing {removal.container_name}{note}"), err=err)
+    if removal.recreate:
+        click.echo(f"  {escape_controls(removal.recreate)}", err=err)
 
 
 @contextlib.contextmanager
@@ -201,10 +235,7 @@ class _Record:
         """Print what brings a container back, and write the step down, before it is taken."""
         if row.step == "stopping" and not row.failure:
             note = row.reason.partition("; ")[2]
-            line = f"removing {row.container_name}" + (f": {note}" if note else "")
-            click.echo(escape_controls(line), err=self._err)
-            if row.recreate:
-                click.echo(f"  {escape_controls(row.recreate)}", err=self._err)
+            _announce(row, f": {note}" if note else "", err=self._err)
         if self._handover:
             try:
                 self._handover.write(row)

@@ -50,7 +50,7 @@ def _in_basket(settled: Config) -> int | None:
     try:
         return len(trash.held(Path(settled.store.path)))
     except DatabaseError:
-        return None  # _spared has warned of it
+        return None  # where there is a database, _spared has warned of it
 
 
 def _spared(settled: Config) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -54,6 +54,13 @@ class DatabaseError(sqlite3.OperationalError):
     """The database cannot be used; the message says what to do."""
 
 
+class Basket(NamedTuple):
+    """How many containers are in the wastebasket, and bytes of the layers that were measured."""
+
+    containers: int
+    size: int
+
+
 _ROWS = [table for table in _TABLES if table not in ("metrics", "events", "decisions")]
 """Those of which a tick has any number of rows, in its field of the same name."""
 _GOING = [*_ROWS, "decisions"]
@@ -73,6 +80,10 @@ _STATE = (
     " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
 """The bytes that hold something, the pages that hold nothing, the bytes of the file."""
+_BASKET = (
+    "SELECT count(*), ifnull(sum(layer_bytes), 0) FROM removals"
+    " WHERE step IN ('trashed', 'returning')"
+)
 _EVENT_BYTES = "200 + " + " + ".join(
     f"ifnull(length(CAST({column} AS BLOB)), 0)"
     for column in ("container_name", "image", "detail", "recreate")
@@ -518,6 +529,16 @@ class Database:
             return int(self._connection.execute(_STATE).fetchone()[0]) + self._log()
         except sqlite3.Error:
             return 0
+
+    @_alone
+    def basket(self) -> Basket | None:
+        """Count what is in the wastebasket; None where that cannot be read."""
+        if self._connection is None:
+            return None
+        try:
+            return Basket(*self._connection.execute(_BASKET).fetchone())
+        except sqlite3.Error:
+            return None
 
 
 def check(path: Path) -> None:
