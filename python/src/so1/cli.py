@@ -31,7 +31,7 @@ _COMMANDS = {
     "cleanup": "Remove the managed containers, and nothing else.",
     "trash": "Show or empty the wastebasket of removed containers.",
     "undo": "Take back a container that was removed.",
-    "limit": "Cap the memory that running processes may ask for.",
+    "limit": "Cap the address space (virtual memory) of running processes.",
     "report": "Summarise a period as a table, CSV or a web page.",
     "config": "Check the configuration file.",
 }

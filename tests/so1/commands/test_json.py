@@ -39,7 +39,7 @@ def test_a_frame_of_top_has_all_rows(so1: Callable[..., Result], tmp_path: Path)
     assert result.exit_code == 0
     told = json.loads(result.stdout)
     assert told["source"] == "procfs"
-    assert "containers have no names: nothing listens" in told["problem"]
+    assert "Docker cannot be asked, so containers have only an id here: nothing" in told["problem"]
     shown = [row["cpu"] for row in told["processes"]]
     assert shown == sorted(shown, reverse=True)
     there = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()}

@@ -40,7 +40,7 @@ class Size(click.ParamType[int]):
 
 @click.group()
 def command() -> None:
-    """Cap the address space that processes may have; beyond it allocations fail, nothing is killed.
+    """Cap the address space of processes. Beyond the cap allocations fail; nothing is killed.
 
     A process is named by its pid, or with --name every process of that name. A child has the limit
     its parent had when it was forked. Sizes are bytes, or 512M, 2G.

@@ -17,21 +17,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _COUNT = click.IntRange(min=0, max=10_000)
 _OPTIONS = [
-    click.option("--maximum", type=_COUNT, help="Try this maximum in place of the one that ran."),
-    click.option("--keep-low", type=_COUNT, help="Keep so many low ones in this trial."),
-    click.option("--keep-high", type=_COUNT, help="Keep so many high ones in this trial."),
+    click.option("--maximum", type=_COUNT, help="Try this governor.maximum."),
+    click.option("--keep-low", type=_COUNT, help="Try this governor.keep_low."),
+    click.option("--keep-high", type=_COUNT, help="Try this governor.keep_high."),
     click.option(
         "--grace",
         type=click.FloatRange(min=0, max=86_400),
         metavar="SECONDS",
-        help="Try this grace period.",
+        help="Try this governor.grace.",
     ),
     click.option(
         "--config",
         "file",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Try the whole policy of a configuration file.",
+        help="Try the policy in this configuration file.",
     ),
 ]
 
