@@ -16,9 +16,11 @@ from grafana_foundation_sdk.models.dashboard import VariableOption
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    DASHED,
     UNKNOWN,
     WRAPPED,
     bars,
+    dashed,
     fixed,
     graph,
     named_colours,
@@ -52,6 +54,7 @@ POLICY = {
 """The daemon's defaults; the role writes a host's own numbers in their place."""
 
 NO_CONTAINER = "No container, or no tick, in this time range"
+NO_LIMIT = "No container with a memory limit, or no tick, in this time range"
 CLASSES = {"low": "green", "high": "orange", "unmanaged": "text"}
 OUTCOMES = {"done": "green", "planned": "blue", "refused": "orange", "failed": "red"}
 OVER = ", over"
@@ -60,6 +63,7 @@ BAR_POINTS = 60
 LAST_HOUR = "timestamp BETWEEN MAX($__from, $__to - 3600000) AND $__to"
 MEMORY = "COALESCE(memory, ram_usage)"
 """What the kernel charges a container, or where that was not measured its processes' RAM."""
+OF_LIMIT = f"{MEMORY} * 100.0 / memory_limit"
 HEALTHS = {"healthy": "green", "starting": "blue", "unhealthy": "red"}
 
 
@@ -221,6 +225,19 @@ def _per_container(column: str) -> str:
     )
 
 
+def _of_limit() -> str:
+    return largest(
+        f"""
+        SELECT time, container_id AS key, {_short("container_name")} AS name,
+               'the fullest other' AS rest, {OF_LIMIT} AS value
+        FROM tick CROSS JOIN container_totals USING (timestamp)
+        WHERE memory_limit > 0
+        """,  # noqa: S608 - constants
+        "used_ram",
+        rest="MAX",
+    )
+
+
 def _short(column: str) -> str:
     """Keep both ends of a long name: the end is what tells two of them apart."""
     return (
@@ -240,15 +257,11 @@ def _now(column: str) -> str:
 
 
 def _graphs() -> list[Placed]:
-    dashed: dict[str, object] = {
-        "custom.lineStyle": {"fill": "dash", "dash": [6, 6]},
-        "custom.lineWidth": 1,
-    }
     classes = graph(
         "Containers by class",
         "Containers of each class at the last tick of each interval, against the policy's numbers.",
         _classes(),
-    ).override_by_regexp("/^(maximum|keep .*)$/", settled(**dashed))
+    ).override_by_regexp("/^(maximum|keep .*)$/", settled(**DASHED))
     colours = {**CLASSES, "maximum": "red", "keep low": "green", "keep high": "orange"}
     for name, colour in colours.items():
         classes.override_by_name(name, settled(**fixed(colour)))
@@ -276,6 +289,17 @@ def _graphs() -> list[Placed]:
         "The busiest, in percent of one CPU, at the busiest tick of each interval; the rest by"
         " class.",
         _per_container("cpu_usage"),
+    )
+    full = dashed(
+        named_graph(
+            "RAM per container, % of its limit",
+            "Those nearest to their own memory limit, at the fullest tick of each interval, without"
+            " caches. At 100 % the kernel kills a process of the container. A container without a"
+            " limit has no line.",
+            _of_limit(),
+        ),
+        (80, "orange"),
+        (95, "red"),
     )
     none_ran = NO_CONTAINER
     stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
@@ -320,6 +344,7 @@ def _graphs() -> list[Placed]:
         ),
         (ram.unit("kbytes").min(0).thresholds(CALM).no_value(none_ran), 12, 8),
         (cpu.unit("percent").min(0).decimals(1).thresholds(CALM).no_value(none_ran), 12, 8),
+        (full.unit("percent").min(0).max(100).decimals(0).no_value(NO_LIMIT), 24, 8),
     ]
 
 
@@ -361,7 +386,7 @@ def _lists() -> list[Placed]:
             GROUP BY 1
         )
         SELECT {PART}, container_name AS name, image, class, health, process_count AS processes,
-               {MEMORY} AS RAM, {MEMORY} * 100.0 / memory_limit AS "of limit",
+               {MEMORY} AS RAM, {OF_LIMIT} AS "of limit",
                memory_pressure AS pressure, killed.kills AS "OOM, 1 h", cpu_usage AS CPU,
                cpu_throttled AS throttled, restarts
         FROM container_totals LEFT JOIN killed USING (container_id)

@@ -161,6 +161,20 @@ def graph(title: str, description: str, sql: str) -> timeseries.Panel:
     )
 
 
+def dashed(panel: timeseries.Panel, *limits: tuple[float, str]) -> timeseries.Panel:
+    """Draw a dashed line at each value from which on something is near its limit, or at it."""
+    return panel.thresholds(steps((None, "transparent"), *limits)).thresholds_style(
+        common.GraphThresholdsStyleConfig().mode(model.GraphThresholdsStyleMode.DASHED)
+    )
+
+
+DASHED: dict[str, object] = {
+    "custom.lineStyle": {"fill": "dash", "dash": [6, 6]},
+    "custom.lineWidth": 1,
+}
+"""A line that is a limit, and not what was measured."""
+
+
 def named_graph(title: str, description: str, sql: str) -> timeseries.Panel:
     """Lines over time; the query gives time, name and value, and names the lines by it."""
     return (

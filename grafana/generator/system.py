@@ -5,15 +5,16 @@ from grafana_foundation_sdk.builders import common, stat, table
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.common import (
     BigValueTextMode,
-    GraphThresholdsStyleMode,
     StackingMode,
 )
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    DASHED,
     UNKNOWN,
     WRAPPED,
     bars,
+    dashed,
     dial,
     fixed,
     graph,
@@ -44,6 +45,9 @@ UID = "so1-system"
 TITLE = "SO1 System"
 CALM = steps((None, "green"))
 LOAD = steps((None, "green"), (80, "orange"), (95, "red"))
+NEARLY_FULL = "90 % used"
+"""The line of the alert So1MemoryNearlyFull."""
+FULL = steps((None, "green"), (80, "orange"), (90, "red"))
 BUSY = steps((None, "blue"), (80, "orange"))
 WRONG = steps((None, "green"), (1, "red"))
 _NEARNESS: dict[str, object] = {
@@ -179,7 +183,7 @@ def _tiles() -> list[Placed]:
         (troubles(), 3, 4),
         (failures(), 3, 4),
         (cpu.unit("percent").min(0).max(100).decimals(0).thresholds(LOAD), 3, 4),
-        (ram.unit("percent").decimals(0).thresholds(LOAD), 3, 4),
+        (ram.unit("percent").decimals(0).thresholds(FULL), 3, 4),
         (processes.unit("short").thresholds(crowd), 3, 4),
         (stuck.unit("short").thresholds(steps((None, "green"), (1, "orange"))), 3, 4),
         (
@@ -230,19 +234,20 @@ def _states() -> str:
 
 def system() -> dashboard.Dashboard:
     """Memory, CPU and processes of the host, and whether the daemon still ticks."""
-    high = steps((None, "transparent"), (80, "orange"), (95, "red"))
     cpu = (
-        graph(
-            "CPU over time",
-            "Share of all CPUs that was busy: the mean and the peak of each interval.",
-            of_metrics(mean="AVG(cpu_usage)", peak="MAX(cpu_usage)"),
+        dashed(
+            graph(
+                "CPU over time",
+                "Share of all CPUs that was busy: the mean and the peak of each interval.",
+                of_metrics(mean="AVG(cpu_usage)", peak="MAX(cpu_usage)"),
+            ),
+            (80, "orange"),
+            (95, "red"),
         )
         .unit("percent")
         .min(0)
         .max(100)
         .decimals(0)
-        .thresholds(high)
-        .thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
         .override_by_name("mean", settled(**fixed("blue")))
         .override_by_name(
             "peak",
@@ -253,11 +258,13 @@ def system() -> dashboard.Dashboard:
     ram = (
         graph(
             "RAM",
-            "Used and free RAM, and caches that the kernel gives back: the mean of each interval.",
+            "Used and free RAM, and caches that the kernel gives back: the mean of each interval."
+            " Where used is above the dashed line, a fleet's alert says that RAM is nearly full.",
             of_metrics(
                 used=f"AVG(total_ram - {AVAILABLE})",
                 caches=f"AVG({AVAILABLE} - free_ram)",
                 free="AVG(free_ram)",
+                **{NEARLY_FULL: "MAX(total_ram) * 0.9"},
             ),
         )
         .unit("kbytes")
@@ -267,6 +274,14 @@ def system() -> dashboard.Dashboard:
         .override_by_name("used", settled(**fixed("blue"), **{"custom.fillOpacity": 30}))
         .override_by_name("caches", settled(**fixed("light-blue"), **{"custom.fillOpacity": 15}))
         .override_by_name("free", settled(**fixed("text"), **{"custom.fillOpacity": 0}))
+        .override_by_name(
+            NEARLY_FULL,
+            settled(
+                **fixed("red"),
+                **DASHED,
+                **{"custom.fillOpacity": 0, "custom.stacking": {"mode": "none"}},
+            ),
+        )
     )
     cpu_by = named_graph(
         "CPU by process",

@@ -122,6 +122,7 @@ REQUIRED = {
         ("Removals and failures", "timeseries", "short"),
         ("RAM per container", "timeseries", "kbytes"),
         ("CPU per container", "timeseries", "percent"),
+        ("RAM per container, % of its limit", "timeseries", "percent"),
         ("RAM now", "bargauge", "kbytes"),
         ("CPU now", "bargauge", "percent"),
         ("Containers", "table", "string"),

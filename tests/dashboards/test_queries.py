@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks.dashboards import history, plugin
 from so1.store import rows as stored
 from tests.dashboards.shape import Rows, ask, check_shape
 
 HOUR_MS = 3_600_000
+RULES = Path(__file__).parents[2] / "prometheus/so1.rules.yml"
 EACH = [
     (dashboard, query)
     for dashboard in (plugin.load("system"), plugin.load("containers"))
@@ -60,7 +62,7 @@ def test_ticks_without_a_container(
     """A count is then 0 and not unknown; what lists containers is empty, and says so."""
     columns, rows = ask(bare, dashboard, query, now, HOUR_MS)
     check_shape(query, columns, rows)
-    listing = (" per container", " now", ": Containers")
+    listing = (" per container", "% of its limit", " now", ": Containers")
     assert bool(rows) != query.place.endswith(listing)
     if not query.place.endswith(": Governor and daemon events"):
         assert all(None not in row.values() for row in rows)
@@ -167,6 +169,29 @@ def test_of_many_only_the_largest_are_lines(filled: Path, now: int) -> None:
         rows = figures(filled, now, name, title)
         assert len({row["name"] for row in rows if "others" not in row["name"]}) == 6
         assert 1 <= len({row["name"] for row in rows if "others" in row["name"]}) <= 3
+
+
+def test_how_full_a_container_is_is_told_against_its_own_limit(tmp_path: Path, now: int) -> None:
+    path = tmp_path / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=9, processes=1, containers=9)
+    connection.execute("UPDATE container_totals SET memory = 100, memory_limit = 1000")
+    set_to = "UPDATE container_totals SET memory = ?, memory_limit = ? WHERE container_name = ?"
+    connection.execute(set_to, (96, 100, "so1-0-1"))
+    connection.execute(set_to, (90_000, None, "so1-0-2"))
+    connection.commit()
+    connection.close()
+    rows = figures(path, now, "containers", "RAM per container, % of its limit")
+    assert {row["value"] for row in rows if row["name"] == "so1-0-1"} == {96}
+    assert "so1-0-2" not in {row["name"] for row in rows}, "it has no limit"
+    assert {row["value"] for row in rows if row["name"] == "the fullest other"} == {10}
+
+
+def test_the_line_of_ram_is_where_the_alert_is(filled: Path, now: int) -> None:
+    rules = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
+    (alert,) = [rule for rule in rules if rule["alert"] == "So1MemoryNearlyFull"]
+    assert alert["expr"].endswith("< 0.1")
+    assert {row["90 % used"] for row in figures(filled, now, "system", "RAM")} == {7_200_000}
 
 
 def test_what_is_summed_is_all_there_is(filled: Path, now: int) -> None:
