@@ -7,8 +7,6 @@ from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.common import (
     BigValueTextMode,
     GraphDrawStyle,
-    LegendDisplayMode,
-    LegendPlacement,
     LineInterpolation,
     StackingMode,
 )
@@ -16,19 +14,23 @@ from grafana_foundation_sdk.models.dashboard import VariableOption
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    ANY_IS_WRONG,
     DASHED,
     UNKNOWN,
     WRAPPED,
     bars,
+    coloured,
     dashed,
     fixed,
     graph,
+    legend,
     named_colours,
     named_graph,
     number,
     rows,
     settled,
     steps,
+    tally,
     unit,
     width,
 )
@@ -36,13 +38,15 @@ from generator.query import (
     LABEL,
     LAST_TICK,
     PART,
+    RANGE,
     largest,
     lines,
     once_ticked,
     per_interval,
     sampled,
+    tallied,
 )
-from generator.system import BUSY, CALM, failures, last_tick
+from generator.system import BUSY, CALM, failed_last, failures, last_tick
 
 UID = "so1-containers"
 TITLE = "SO1 Containers"
@@ -60,7 +64,8 @@ OUTCOMES = {"done": "green", "planned": "blue", "refused": "orange", "failed": "
 OVER = ", over"
 """What follows a figure that is above the policy's."""
 BAR_POINTS = 60
-LAST_HOUR = "timestamp BETWEEN MAX($__from, $__to - 3600000) AND $__to"
+HOUR = f"MIN({RANGE}, 3600000)"
+LAST_HOUR = f"timestamp BETWEEN $__to - {HOUR} AND $__to"
 MEMORY = "COALESCE(memory, ram_usage)"
 """What the kernel charges a container, or where that was not measured its processes' RAM."""
 OF_LIMIT = f"{MEMORY} * 100.0 / memory_limit"
@@ -92,14 +97,11 @@ def _against(title: str, description: str, which: str, limit: str, colour: str) 
         FROM container_totals
         WHERE timestamp = {LAST_TICK} AND {which}
     """  # noqa: S608 - constants
-    over = dashboard.DashboardRegexMapOptions(
-        pattern=f"/{OVER}$/", result=dashboard.ValueMappingResult(color=colour, index=0)
-    )
     return (
         number(title, description, sql)
         .unit("string")
         .text_mode(BigValueTextMode.VALUE)
-        .mappings([dashboard.RegexMap(options=over), UNKNOWN])
+        .mappings([coloured(f"/{OVER}$/", colour), UNKNOWN])
         .thresholds(CALM)
     )
 
@@ -127,13 +129,13 @@ def _tiles() -> list[Placed]:
         ) AS mode
         """,
     )
-    removed = number(
+    removed = tally(
         "Removed",
-        "Containers that the governor removed in the time range shown.",
-        """
-        SELECT SUM(deleted_count) AS removed FROM metrics
+        "Containers that the governor removed, and in how long: the time range shown.",
+        f"""
+        SELECT {tallied("SUM(deleted_count)")} AS removed FROM metrics
         WHERE timestamp BETWEEN $__from AND $__to
-        """,
+        """,  # noqa: S608
     )
     kept = number(
         "Wastebasket",
@@ -145,12 +147,12 @@ def _tiles() -> list[Placed]:
         WHERE step IN ('trashed', 'returning')
         """,  # noqa: S608
     )
-    killed = number(
+    killed = tally(
         "OOM",
-        "Processes of containers that the kernel killed for want of memory in the last hour of the"
-        " time range.",
+        "Processes of containers that the kernel killed for want of memory, in the last hour of the"
+        " time range at most.",
         f"""
-        SELECT {once_ticked("COALESCE(SUM(oom_kills), 0)")} AS killed
+        SELECT {once_ticked(tallied("COALESCE(SUM(oom_kills), 0)", HOUR))} AS killed
         FROM container_totals
         WHERE {LAST_HOUR}
         """,  # noqa: S608
@@ -194,9 +196,9 @@ def _tiles() -> list[Placed]:
             )
             for name in ("low", "high")
         ),
-        (removed.unit("short").thresholds(grey), 3, 4),
+        (removed.thresholds(grey), 3, 4),
         (kept.unit("short").thresholds(grey), 3, 4),
-        (killed.unit("short").decimals(0).thresholds(steps((None, "green"), (1, "red"))), 2, 4),
+        (killed.mappings(ANY_IS_WRONG).thresholds(CALM), 2, 4),
     ]
 
 
@@ -301,26 +303,8 @@ def _graphs() -> list[Placed]:
         (80, "orange"),
         (95, "red"),
     )
-    none_ran = NO_CONTAINER
     stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
     return [
-        (
-            classes.unit("short")
-            .decimals(0)
-            .min(0)
-            .fill_opacity(0)
-            .line_interpolation(LineInterpolation.STEP_AFTER)
-            .legend(
-                common.VizLegendOptions()
-                .display_mode(LegendDisplayMode.LIST)
-                .placement(LegendPlacement.BOTTOM)
-                .show_legend(show_legend=True)
-                .calcs([])
-            )
-            .thresholds(CALM),
-            12,
-            8,
-        ),
         (
             done.unit("short")
             .decimals(0)
@@ -331,20 +315,25 @@ def _graphs() -> list[Placed]:
             .line_width(0)
             .fill_opacity(80)
             .stacking(stacked)
-            .legend(
-                common.VizLegendOptions()
-                .display_mode(LegendDisplayMode.LIST)
-                .placement(LegendPlacement.BOTTOM)
-                .show_legend(show_legend=True)
-                .calcs(["sum"])
-            )
+            .legend(legend("sum"))
             .thresholds(CALM),
             12,
             8,
         ),
-        (ram.unit("kbytes").min(0).thresholds(CALM).no_value(none_ran), 12, 8),
-        (cpu.unit("percent").min(0).decimals(1).thresholds(CALM).no_value(none_ran), 12, 8),
-        (full.unit("percent").min(0).max(100).decimals(0).no_value(NO_LIMIT), 24, 8),
+        (failed_last(), 12, 8),
+        (ram.unit("kbytes").min(0).thresholds(CALM).no_value(NO_CONTAINER), 12, 8),
+        (cpu.unit("percent").min(0).decimals(1).thresholds(CALM).no_value(NO_CONTAINER), 12, 8),
+        (full.unit("percent").min(0).max(100).decimals(0).no_value(NO_LIMIT), 12, 8),
+        (
+            classes.unit("short")
+            .decimals(0)
+            .min(0)
+            .fill_opacity(0)
+            .line_interpolation(LineInterpolation.STEP_AFTER)
+            .thresholds(CALM),
+            12,
+            8,
+        ),
     ]
 
 

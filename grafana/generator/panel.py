@@ -5,9 +5,11 @@ from grafana_foundation_sdk.builders import bargauge, common, gauge, stat, table
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models import common as model
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardRegexMapOptions,
     DashboardSpecialValueMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
+    RegexMap,
     SpecialValueMap,
     SpecialValueMatch,
     Threshold,
@@ -29,6 +31,8 @@ MAX_POINTS = 300
 NAMED_POINTS = 50
 """Of graphs by name: each is a tick of which all rows are read."""
 MIN_INTERVAL = "20s"
+LEGEND_WIDTH, AXIS_WIDTH = 230, 70
+"""In pixels, the same everywhere: graphs below each other then show a moment in the same place."""
 
 PARTED = DataTransformerConfig(
     id_val="partitionByValues",
@@ -116,6 +120,21 @@ def number(title: str, description: str, sql: str) -> stat.Panel:
     )
 
 
+def coloured(pattern: str, colour: str) -> RegexMap:
+    """Give what matches a pattern a colour."""
+    result = ValueMappingResult(color=colour, index=0)
+    return RegexMap(options=DashboardRegexMapOptions(pattern=pattern, result=result))
+
+
+ANY_IS_WRONG = [coloured("/^[1-9]/", "red"), UNKNOWN]
+"""A tally's colours where it should be 0."""
+
+
+def tally(title: str, description: str, sql: str) -> stat.Panel:
+    """How often, and in how long; see `query.tallied`."""
+    return number(title, description, sql).unit("string").text_mode(model.BigValueTextMode.VALUE)
+
+
 def dial(title: str, description: str, sql: str) -> gauge.Panel:
     """One figure on a dial."""
     return (
@@ -130,6 +149,18 @@ def dial(title: str, description: str, sql: str) -> gauge.Panel:
     )
 
 
+def legend(figure: str) -> common.VizLegendOptions:
+    """List the lines beside the graph, each with one figure: `max`, `sum`, `lastNotNull`."""
+    return (
+        common.VizLegendOptions()
+        .display_mode(model.LegendDisplayMode.TABLE)
+        .placement(model.LegendPlacement.RIGHT)
+        .width(LEGEND_WIDTH)
+        .show_legend(show_legend=True)
+        .calcs([figure])
+    )
+
+
 def graph(title: str, description: str, sql: str) -> timeseries.Panel:
     """Lines over time; the query gives PART, time, and a column for each line."""
     return (
@@ -141,13 +172,8 @@ def graph(title: str, description: str, sql: str) -> timeseries.Panel:
         .with_transformation(PARTED)
         .max_data_points(MAX_POINTS)
         .interval(MIN_INTERVAL)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(model.LegendDisplayMode.LIST)
-            .placement(model.LegendPlacement.BOTTOM)
-            .show_legend(show_legend=True)
-            .calcs(["lastNotNull"])
-        )
+        .legend(legend("lastNotNull"))
+        .axis_width(AXIS_WIDTH)
         .tooltip(
             common.VizTooltipOptions()
             .mode(model.TooltipDisplayMode.MULTI)
@@ -182,15 +208,7 @@ def named_graph(title: str, description: str, sql: str) -> timeseries.Panel:
         .transformations([PIVOTED])
         .max_data_points(NAMED_POINTS)
         .fill_opacity(0)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(model.LegendDisplayMode.TABLE)
-            .placement(model.LegendPlacement.RIGHT)
-            .show_legend(show_legend=True)
-            .calcs(["max"])
-            .sort_by("Max")
-            .sort_desc(sort_desc=True)
-        )
+        .legend(legend("max").sort_by("Max").sort_desc(sort_desc=True))
     )
 
 

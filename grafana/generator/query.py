@@ -194,10 +194,25 @@ def per_interval(**figures: str) -> str:
     return lines(source, *figures)
 
 
+RANGE = "($__to - $__from)"
+"""The length of the time range, in milliseconds."""
+
+
+def tallied(count: str, length: str = RANGE) -> str:
+    """Give a count with the time that it is of, in milliseconds: «3 in 6 h»."""
+    return f"""(
+        {count} || ' in ' || CASE
+            WHEN {length} >= 172800000 THEN printf('%g d', ROUND({length} / 86400000.0, 1))
+            WHEN {length} >= 3600000 THEN printf('%g h', ROUND({length} / 3600000.0, 1))
+            ELSE printf('%g min', ROUND({length} / 60000.0))
+        END
+    )"""
+
+
 def happened(name: str, condition: str) -> str:
     """Ask how many events of the time range meet a condition."""
     return f"""
-        SELECT {once_ticked("COUNT(*)")} AS {name} FROM events
+        SELECT {once_ticked(tallied("COUNT(*)"))} AS {name} FROM events
         WHERE {_IN_RANGE} AND {condition}
     """  # noqa: S608 - constants
 

@@ -10,6 +10,7 @@ from grafana_foundation_sdk.models.common import (
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    ANY_IS_WRONG,
     DASHED,
     UNKNOWN,
     WRAPPED,
@@ -18,11 +19,13 @@ from generator.panel import (
     dial,
     fixed,
     graph,
+    legend,
     named_graph,
     number,
     rows,
     settled,
     steps,
+    tally,
     unit,
     width,
 )
@@ -50,6 +53,7 @@ NEARLY_FULL = "90 % used"
 FULL = steps((None, "green"), (80, "orange"), (90, "red"))
 BUSY = steps((None, "blue"), (80, "orange"))
 WRONG = steps((None, "green"), (1, "red"))
+WENT_WRONG = "outcome IN ('failed', 'refused')"
 _NEARNESS: dict[str, object] = {
     "custom.cellOptions": {"type": "color-text"},
     "thresholds": {
@@ -89,16 +93,36 @@ def last_tick() -> stat.Panel:
 
 def failures() -> stat.Panel:
     """Show how often something went wrong."""
+    panel = tally(
+        "Failures",
+        "Events that failed or were refused, and in how long: the time range shown. «What failed"
+        " last» below lists them.",
+        happened("failures", WENT_WRONG),
+    )
+    return panel.mappings(ANY_IS_WRONG).thresholds(CALM)
+
+
+def failed_last() -> table.Panel:
+    """Show what went wrong, near the top."""
+    panel = rows(
+        "What failed last",
+        "What failed or was refused in the time range, the newest first; the container, or the part"
+        " of SO1.",
+        f"""
+        SELECT {PART}, timestamp / 1000.0 AS time, COALESCE(container_name, kind) AS what, detail
+        FROM events
+        WHERE timestamp BETWEEN $__from AND $__to AND {WENT_WRONG}
+        ORDER BY timestamp DESC
+        LIMIT 20
+        """,  # noqa: S608
+    )
     return (
-        number(
-            "Failures",
-            "Events of the time range that failed or were refused; the Containers dashboard lists"
-            " them.",
-            happened("failures", "outcome IN ('failed', 'refused')"),
-        )
-        .unit("short")
-        .decimals(0)
-        .thresholds(WRONG)
+        panel.unit("string")
+        .thresholds(CALM)
+        .no_value("Nothing failed in this time range")
+        .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
+        .override_by_name("what", unit("string", **WRAPPED, **width(150)))
+        .override_by_name("detail", unit("string", **WRAPPED))
     )
 
 
@@ -248,6 +272,7 @@ def system() -> dashboard.Dashboard:
         .min(0)
         .max(100)
         .decimals(0)
+        .legend(legend("max"))
         .override_by_name("mean", settled(**fixed("blue")))
         .override_by_name(
             "peak",
@@ -322,16 +347,18 @@ def system() -> dashboard.Dashboard:
     )
     panels = [
         *_tiles(),
+        (_troubles_now(), 10, 5),
+        (failed_last(), 14, 5),
         (cpu, 12, 8),
         (ram, 12, 8),
         (cpu_by.unit("percent").min(0).thresholds(CALM), 12, 8),
         (ram_by.unit("kbytes").min(0).thresholds(CALM), 12, 8),
         (
             top_cpu.unit("percent").min(0).max(100).thresholds(BUSY),
-            8,
-            10,
+            12,
+            9,
         ),
-        (top_ram.unit("kbytes").min(0).thresholds(steps((None, "blue"))), 8, 10),
+        (top_ram.unit("kbytes").min(0).thresholds(steps((None, "blue"))), 12, 9),
         (
             states.unit("short")
             .decimals(0)
@@ -340,23 +367,23 @@ def system() -> dashboard.Dashboard:
             .line_width(0)
             .fill_opacity(60)
             .thresholds(CALM),
+            12,
             8,
-            10,
         ),
         (
             limited.unit("string")
             .thresholds(CALM)
             .no_value("No limited process, or no tick, in this time range")
-            .override_by_name("pid", unit("none", **width(80)))
-            .override_by_name("limit", unit("bytes", **width(85)))
-            .override_by_name("in use", unit("bytes", **width(85)))
-            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS, **width(80)))
-            .override_by_name("since", unit("dateTimeAsSystem", **width(165)))
-            .override_by_name("by uid", unit("none", **width(75))),
-            15,
-            7,
+            .override_by_name("process", unit("string", **{"custom.minWidth": 100}))
+            .override_by_name("pid", unit("none", **width(75)))
+            .override_by_name("limit", unit("bytes", **width(80)))
+            .override_by_name("in use", unit("bytes", **width(80)))
+            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS, **width(75)))
+            .override_by_name("since", unit("dateTimeFromNow", **width(105)))
+            .override_by_name("by uid", unit("none", **width(65))),
+            12,
+            8,
         ),
-        (_troubles_now(), 9, 7),
     ]
     description = "Memory, CPU and processes of the host, from metrics.db."
     return place(board(UID, TITLE, description), panels)

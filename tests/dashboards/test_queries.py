@@ -85,15 +85,15 @@ def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
     assert figures(filled, now, "system", "Source") == [{"source": "module"}]
     assert figures(filled, now, "system", "Stuck") == [{"stuck": 16}]
     assert figures(filled, now, "system", "Troubles") == [{"troubles": 1}]
-    assert figures(filled, now, "system", "Failures") == [{"failures": 4}]
+    assert figures(filled, now, "system", "Failures") == [{"failures": "4 in 1 h"}]
     assert figures(filled, now, "system", "Top processes by RAM")[0]["value"] == largest
     assert figures(filled, now, "containers", "Low") == [{"containers": "3 of 3"}]
     assert figures(filled, now, "containers", "High") == [{"containers": "3 of 2, over"}]
     assert figures(filled, now, "containers", "Governor") == [{"mode": "observe"}]
     assert figures(filled, now, "containers", "Managed") == [{"containers": "6 of 10"}]
     assert len(figures(filled, now, "containers", "Containers")) == 9
-    removed = figures(filled, now, "containers", "Removed")[0]["removed"]
-    assert removed == len(figures(filled, now, "containers", "Bring a removed container back")) == 4
+    assert figures(filled, now, "containers", "Removed") == [{"removed": "4 in 1 h"}]
+    assert len(figures(filled, now, "containers", "Bring a removed container back")) == 4
     assert len(figures(filled, now, "containers", "Governor and daemon events")) == 8
 
 
@@ -122,7 +122,31 @@ def test_containers_that_lost_processes_come_first(filled: Path, now: int) -> No
     assert kills == sorted(kills, reverse=True)
     assert kills[0] == 1
     total = figures(filled, now, "containers", "OOM")[0]["killed"]
-    assert total == 2 * sum(kills), "each of two generations lost as many"
+    assert total == f"{2 * sum(kills)} in 1 h", "each of two generations lost as many"
+
+
+def test_what_failed_last_is_first(filled: Path, now: int) -> None:
+    for name in ("system", "containers"):
+        rows = figures(filled, now, name, "What failed last")
+        assert [row["what"] for row in rows] == ["docker"] * 4
+        assert [row["time"] for row in rows] == sorted((row["time"] for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        *((15 * 60_000, "15 min"), (HOUR_MS, "1 h"), (5_400_000, "1.5 h"), (6 * HOUR_MS, "6 h")),
+        *((24 * HOUR_MS, "24 h"), (48 * HOUR_MS, "2 d"), (7 * 24 * HOUR_MS, "7 d")),
+    ],
+)
+def test_a_count_says_of_which_time_it_is(filled: Path, now: int, length: int, said: str) -> None:
+    dashboard = plugin.load("containers")
+    told = {q.place.partition(": ")[2]: q for q in plugin.queries(dashboard)}
+    for title in ("Failures", "Removed"):
+        ((figure,),) = (row.values() for row in ask(filled, dashboard, told[title], now, length)[1])
+        assert figure.endswith(f" in {said}")
+    ((figure,),) = (row.values() for row in ask(filled, dashboard, told["OOM"], now, length)[1])
+    assert figure.endswith(" in 15 min" if length < HOUR_MS else " in 1 h")
 
 
 def test_the_limit_nearest_to_being_reached_is_first(filled: Path, now: int) -> None:
