@@ -16,6 +16,7 @@ from generator.board import Placed, board, place
 from generator.panel import (
     ANY_IS_WRONG,
     DASHED,
+    ONE_CPU,
     UNKNOWN,
     WRAPPED,
     bars,
@@ -287,9 +288,8 @@ def _graphs() -> list[Placed]:
         _per_container(MEMORY),
     )
     cpu = named_graph(
-        "CPU per container",
-        "The busiest, in percent of one CPU, at the busiest tick of each interval; the rest by"
-        " class.",
+        f"CPU per container, {ONE_CPU}",
+        "The busiest, at the busiest tick of each interval; the rest by class.",
         _per_container("cpu_usage"),
     )
     full = dashed(
@@ -357,8 +357,8 @@ def _lists() -> list[Placed]:
         _now(MEMORY),
     )
     cpu = bars(
-        "CPU now",
-        "CPU of the ten busiest containers between the last two ticks, in percent of one CPU.",
+        f"CPU now, {ONE_CPU}",
+        "CPU of the ten busiest containers between the last two ticks.",
         _now("cpu_usage"),
     )
     current = rows(
@@ -376,7 +376,7 @@ def _lists() -> list[Placed]:
         )
         SELECT {PART}, container_name AS name, image, class, health, process_count AS processes,
                {MEMORY} AS RAM, {OF_LIMIT} AS "of limit",
-               memory_pressure AS pressure, killed.kills AS "OOM, 1 h", cpu_usage AS CPU,
+               memory_pressure AS pressure, killed.kills AS "OOM, 1 h", cpu_usage AS "of one CPU",
                cpu_throttled AS throttled, restarts
         FROM container_totals LEFT JOIN killed USING (container_id)
         WHERE timestamp = {LAST_TICK}
@@ -389,7 +389,7 @@ def _lists() -> list[Placed]:
         "What was removed, planned, refused or failed, newest first.",
         f"""
         SELECT {PART}, timestamp / 1000.0 AS time, kind, outcome, container_name AS container,
-               ram_usage AS RAM, cpu_usage AS CPU, detail
+               ram_usage AS RAM, cpu_usage AS "of one CPU", detail
         FROM events
         WHERE timestamp BETWEEN $__from AND $__to
         ORDER BY timestamp DESC
@@ -428,7 +428,7 @@ def _lists() -> list[Placed]:
             .override_by_name("of limit", _nearness(80, 95))
             .override_by_name("pressure", _nearness(10, 30))
             .override_by_name("OOM, 1 h", unit("short", **_limits((None, "text"), (1, "red"))))
-            .override_by_name("CPU", unit("percent", decimals=1, **width(70)))
+            .override_by_name("of one CPU", unit("percent", decimals=1, **width(100)))
             .override_by_name("throttled", _nearness(10, 30))
             .override_by_name("restarts", unit("short", **_limits((None, "text"), (3, "orange")))),
             24,
@@ -443,7 +443,7 @@ def _lists() -> list[Placed]:
             .override_by_name("outcome", unit("string", **named_colours(OUTCOMES), **width(85)))
             .override_by_name("container", unit("string", **WRAPPED, **width(220)))
             .override_by_name("RAM", unit("kbytes", **width(90)))
-            .override_by_name("CPU", unit("percent", decimals=1, **width(75)))
+            .override_by_name("of one CPU", unit("percent", decimals=1, **width(100)))
             .override_by_name("detail", unit("string", **WRAPPED)),
             24,
             10,

@@ -27,6 +27,8 @@ UNKNOWN = SpecialValueMap(
     )
 )
 """What a figure reads where there is no tick: neither good nor bad."""
+ALL_CPUS, ONE_CPU = "% of all CPUs", "% of one CPU"
+"""Of what a CPU figure is a share: every title says it."""
 MAX_POINTS = 300
 NAMED_POINTS = 50
 """Of graphs by name: each is a tick of which all rows are read."""
@@ -161,6 +163,11 @@ def legend(figure: str) -> common.VizLegendOptions:
     )
 
 
+def by_largest() -> common.VizLegendOptions:
+    """List the lines with the largest value of each, the largest first."""
+    return legend("max").sort_by("Max").sort_desc(sort_desc=True)
+
+
 def graph(title: str, description: str, sql: str) -> timeseries.Panel:
     """Lines over time; the query gives PART, time, and a column for each line."""
     return (
@@ -208,7 +215,7 @@ def named_graph(title: str, description: str, sql: str) -> timeseries.Panel:
         .transformations([PIVOTED])
         .max_data_points(NAMED_POINTS)
         .fill_opacity(0)
-        .legend(legend("max").sort_by("Max").sort_desc(sort_desc=True))
+        .legend(by_largest())
     )
 
 

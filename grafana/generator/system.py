@@ -10,8 +10,10 @@ from grafana_foundation_sdk.models.common import (
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    ALL_CPUS,
     ANY_IS_WRONG,
     DASHED,
+    ONE_CPU,
     UNKNOWN,
     WRAPPED,
     bars,
@@ -166,7 +168,7 @@ def _troubles_now() -> table.Panel:
 
 def _tiles() -> list[Placed]:
     cpu = dial(
-        "CPU",
+        "All CPUs",
         "Share of all CPUs that was busy between the last two ticks.",
         latest("cpu_usage AS cpu"),
     )
@@ -261,7 +263,7 @@ def system() -> dashboard.Dashboard:
     cpu = (
         dashed(
             graph(
-                "CPU over time",
+                f"CPU of the host, {ALL_CPUS}",
                 "Share of all CPUs that was busy: the mean and the peak of each interval.",
                 of_metrics(mean="AVG(cpu_usage)", peak="MAX(cpu_usage)"),
             ),
@@ -282,7 +284,7 @@ def system() -> dashboard.Dashboard:
     stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
     ram = (
         graph(
-            "RAM",
+            "RAM of the host",
             "Used and free RAM, and caches that the kernel gives back: the mean of each interval."
             " Where used is above the dashed line, a fleet's alert says that RAM is nearly full.",
             of_metrics(
@@ -309,8 +311,8 @@ def system() -> dashboard.Dashboard:
         )
     )
     cpu_by = named_graph(
-        "CPU by process",
-        "The largest by name, in percent of one CPU, at the busiest tick of each interval.",
+        f"CPU by process, {ONE_CPU}",
+        "The largest by name, at the busiest tick of each interval.",
         _by_process("cpu_usage"),
     )
     ram_by = named_graph(
@@ -319,11 +321,13 @@ def system() -> dashboard.Dashboard:
         _by_process("ram_usage"),
     )
     top_ram = bars(
-        "Top processes by RAM", "The ten with the most resident RAM now.", _top("ram_usage")
+        "Top processes now, by RAM",
+        "The ten with the most resident RAM at the last tick.",
+        _top("ram_usage"),
     )
     top_cpu = bars(
-        "Top processes by CPU",
-        "The ten busiest between the last two ticks, in percent of one CPU.",
+        f"Top processes now, by CPU, {ONE_CPU}",
+        "The ten busiest between the last two ticks.",
         _top("cpu_usage"),
     )
     states = graph(
