@@ -14,7 +14,6 @@ from grafana_foundation_sdk.models.dashboard import VariableOption
 
 from generator.board import Placed, board, place
 from generator.panel import (
-    ANY_IS_WRONG,
     DASHED,
     ONE_CPU,
     UNKNOWN,
@@ -137,6 +136,7 @@ def _tiles() -> list[Placed]:
         SELECT {tallied("SUM(deleted_count)")} AS removed FROM metrics
         WHERE timestamp BETWEEN $__from AND $__to
         """,  # noqa: S608
+        "text",
     )
     kept = number(
         "Wastebasket",
@@ -157,6 +157,7 @@ def _tiles() -> list[Placed]:
         FROM container_totals
         WHERE {LAST_HOUR}
         """,  # noqa: S608
+        "red",
     )
     grey = steps((None, "text"))
     return [
@@ -199,7 +200,7 @@ def _tiles() -> list[Placed]:
         ),
         (removed.thresholds(grey), 3, 4),
         (kept.unit("short").thresholds(grey), 3, 4),
-        (killed.mappings(ANY_IS_WRONG).thresholds(CALM), 2, 4),
+        (killed.thresholds(CALM), 2, 4),
     ]
 
 

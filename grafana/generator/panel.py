@@ -128,13 +128,14 @@ def coloured(pattern: str, colour: str) -> RegexMap:
     return RegexMap(options=DashboardRegexMapOptions(pattern=pattern, result=result))
 
 
-ANY_IS_WRONG = [coloured("/^[1-9]/", "red"), UNKNOWN]
-"""A tally's colours where it should be 0."""
-
-
-def tally(title: str, description: str, sql: str) -> stat.Panel:
-    """How often, and in how long; see `query.tallied`."""
-    return number(title, description, sql).unit("string").text_mode(model.BigValueTextMode.VALUE)
+def tally(title: str, description: str, sql: str, colour: str) -> stat.Panel:
+    """How often, and in how long, with a colour from once on; see `query.tallied`."""
+    return (
+        number(title, description, sql)
+        .unit("string")
+        .text_mode(model.BigValueTextMode.VALUE)
+        .mappings([coloured("/^[1-9]/", colour), UNKNOWN])
+    )
 
 
 def dial(title: str, description: str, sql: str) -> gauge.Panel:

@@ -11,7 +11,6 @@ from grafana_foundation_sdk.models.common import (
 from generator.board import Placed, board, place
 from generator.panel import (
     ALL_CPUS,
-    ANY_IS_WRONG,
     DASHED,
     ONE_CPU,
     UNKNOWN,
@@ -95,13 +94,13 @@ def last_tick() -> stat.Panel:
 
 def failures() -> stat.Panel:
     """Show how often something went wrong."""
-    panel = tally(
+    return tally(
         "Failures",
         "Events that failed or were refused, and in how long: the time range shown. «What failed"
         " last» below lists them.",
         happened("failures", WENT_WRONG),
-    )
-    return panel.mappings(ANY_IS_WRONG).thresholds(CALM)
+        "red",
+    ).thresholds(CALM)
 
 
 def failed_last() -> table.Panel:
