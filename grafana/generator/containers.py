@@ -438,7 +438,7 @@ def _lists() -> list[Placed]:
         (
             events.unit("string")
             .thresholds(CALM)
-            .no_value("No event in this time range: nothing was removed, and nothing failed")
+            .no_value("No event, or no tick, in this time range")
             .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
             .override_by_name("kind", unit("string", **width(90)))
             .override_by_name("outcome", unit("string", **named_colours(OUTCOMES), **width(85)))
@@ -452,7 +452,7 @@ def _lists() -> list[Placed]:
         (
             back.unit("string")
             .thresholds(CALM)
-            .no_value("No container was removed in this time range")
+            .no_value("No removed container, or no tick, in this time range")
             .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
             .override_by_name("container", unit("string", **WRAPPED, **width(220)))
             .override_by_name("command", unit("string", **WRAPPED)),

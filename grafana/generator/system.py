@@ -120,7 +120,7 @@ def failed_last() -> table.Panel:
     return (
         panel.unit("string")
         .thresholds(CALM)
-        .no_value("Nothing failed in this time range")
+        .no_value("No failure, or no tick, in this time range")
         .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
         .override_by_name("what", unit("string", **WRAPPED, **width(150)))
         .override_by_name("detail", unit("string", **WRAPPED))

@@ -15,6 +15,7 @@ from so1.docker_engine import Engine, EngineError, UnreachableError
 from so1.escape_controls import escape_controls
 from so1.governor import checks
 from so1.governor.policy import Plan, Verdict, age, plan
+from so1.governor.replay import Try
 from so1.store import trash
 from so1.store.database import DatabaseError
 
@@ -89,11 +90,7 @@ def _row(verdict: Verdict, planned: Plan, against: dict[str, str]) -> dict[str, 
 def command(
     path: Path,
     over: float,
-    maximum: int | None,
-    keep_low: int | None,
-    keep_high: int | None,
-    grace: float | None,
-    file: Path | None,
+    tried: Try | None,
     *,
     as_json: bool,
 ) -> None:
@@ -126,7 +123,6 @@ def command(
     Exit codes: 0 shown, 1 Docker does not answer or there is no snapshot, 2 wrong usage.
     """  # noqa: D301 - click's \b is a backspace
     settled = settings.load_or_default(path)
-    tried = trial.policy(file, maximum=maximum, keep_low=keep_low, keep_high=keep_high, grace=grace)
     if tried:
         settled = replace(settled, governor=tried(settled.governor))
     try:

@@ -120,11 +120,7 @@ def _event(event: Event) -> dict[str, object]:
 def command(
     path: Path,
     since: int,
-    maximum: int | None,
-    keep_low: int | None,
-    keep_high: int | None,
-    grace: float | None,
-    file: Path | None,
+    tried: Try | None,
     *,
     as_json: bool,
 ) -> None:
@@ -145,7 +141,6 @@ def command(
     cannot be used; 2 wrong usage.
     """
     settled = settings.load_or_default(path)
-    tried = trial.policy(file, maximum=maximum, keep_low=keep_low, keep_high=keep_high, grace=grace)
     since_ms = round(max(0, time.time() - since) * 1000)
     found = _look(Path(settled.store.path), since_ms, tried)
     if as_json:

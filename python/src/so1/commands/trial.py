@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A policy that is only tried: its numbers on the command line, or a file of them."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from msgspec.structs import replace
@@ -12,8 +12,6 @@ from so1 import config
 from so1.commands import settings
 from so1.config import Policy
 from so1.governor.replay import Try
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _COUNT = click.IntRange(min=0, max=10_000)
 _OPTIONS = [
@@ -36,19 +34,34 @@ _OPTIONS = [
 ]
 
 
-def options(command: F) -> F:
-    """Add the options that name a policy to be tried."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name a policy to be tried; the command gets what they say as `tried`.
 
-
-def policy(file: Path | None, **numbers: float | None) -> Try | None:
-    """Tell what is to be tried; None where nothing is.
-
-    What is tried counts as enforced. Numbers that are not given stay as they ran. Raises
-    click.ClickException where the file cannot be used, or a policy keeps more than its maximum.
+    It is None where nothing is to be tried. What is tried counts as enforced, and numbers that are
+    not given stay as they ran. `tried` raises click.ClickException where a policy keeps more than
+    its maximum.
     """
+
+    @functools.wraps(command)
+    def with_policy(
+        *args: object,
+        maximum: int | None,
+        keep_low: int | None,
+        keep_high: int | None,
+        grace: float | None,
+        file: Path | None,
+        **others: object,
+    ) -> None:
+        tried = _policy(file, maximum=maximum, keep_low=keep_low, keep_high=keep_high, grace=grace)
+        command(*args, tried=tried, **others)
+
+    decorated: Callable[..., None] = with_policy
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def _policy(file: Path | None, **numbers: float | None) -> Try | None:
     given = {name: number for name, number in numbers.items() if number is not None}
     if file is None and not given:
         return None
