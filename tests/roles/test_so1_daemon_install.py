@@ -18,7 +18,7 @@ def run(*command: object) -> str:
     return done.stdout
 
 
-def release(prefix: Path) -> list[object]:
+def release(prefix: Path) -> list[str | Path]:
     """The script, with the settings' places beside the prefix."""
     return [
         SCRIPTS / "release.sh",
