@@ -20,7 +20,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _COMMANDS = {
     "daemon": "Watch this host until told to stop.",
-    "status": "Show whether the daemon runs, its last tick, and containers against the policy.",
+    "status": "Show whether the daemon runs, and whether containers are within the policy.",
     "snapshot": "Show what runs now, as a table or as JSON.",
     "top": "Show what runs, live.",
     "plan": "Show what the governor would do now, and why.",
@@ -95,7 +95,7 @@ class _Lazy(click.Group):
 )
 @click.pass_context
 def main(ctx: click.Context, path: Path) -> None:
-    """Watch a Docker host, keep its containers within policy, and tell its history.
+    """Watch a Docker host, keep its containers within policy, and show its history.
 
     Exit codes: 0 done, 1 it failed (one sentence on standard error says why), 2 wrong usage;
     `so1 status` also 3, degraded.

@@ -372,6 +372,10 @@ def test_one_that_was_left_halfway_out_is_finished_and_not_taken_for_somebody_s(
         assert "what was begun is finished by the daemon" in result.output
         (failed,) = host.tick()
         assert (failed.kind, failed.outcome) == ("undo", "failed")
+        broken.setattr(host.engine, "inspect", no)
+        broken.setattr(host.engine, "usages", list)
+        # Not to be looked at is not to be in the wastebasket.
+        assert [(e.kind, e.outcome) for e in host.tick()] == [("undo", "failed")]
     assert [(e.kind, e.outcome) for e in host.tick()] == [("undo", "done")]
     one = host.engine.there[id_]
     assert (one["name"], one["restart"], one["running"]) == ("web", "always", True)

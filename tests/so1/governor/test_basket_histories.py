@@ -299,7 +299,10 @@ class BasketHistory(History):
             for one in trash.held(self.database.path)
             if one.removal.container_id in self.world.there
         )
-        assert size > self.policy.trash_gib * GIB or self.world.disk > 85
+        assert size > self.policy.trash_gib * GIB or self.is_full()
+
+    def is_full(self) -> bool:
+        return self.world.disk > self.policy.trash_disk_percent
 
     def tell(self, event: Event) -> None:
         with self.world.act():
@@ -409,6 +412,7 @@ def test_never_lost_never_doubled_never_foreign(seed: int) -> None:
             history.step()
         history.settle()
         look(history)
+        nothing_stays_too_long(history)
         history.database.close()
 
 
@@ -452,3 +456,24 @@ def look(history: BasketHistory) -> None:
     for id_ in world.asked - world.there.keys() - world.by_others:
         kinds = {e.kind for e in history.told if e.container_id == id_ and e.outcome == "done"}
         assert kinds & {"trash", "remove"}, "it is gone, and nobody says so"
+
+
+def nothing_stays_too_long(history: BasketHistory) -> None:
+    """By age, by size and by the disk it is emptied of what the policy does not allow."""
+    world, policy = history.world, history.policy
+
+    def held() -> list[trash.Item]:
+        found = trash.held(history.database.path)
+        return [one for one in found if one.removal.container_id in world.there]
+
+    for one in held():
+        row = history.row(one.removal.container_id)
+        assert row
+        assert history.database.watched_ms() - row[1] < policy.trash_hours * HOUR_MS
+    # What came in with the last tick is not measured yet.
+    assert sum(one.layer_bytes or 0 for one in held()) <= policy.trash_gib * GIB
+    world.disk = 99
+    before = held()
+    history.tick()
+    stays = {one.removal.container_id for one in held()}
+    assert not history.is_full() or not stays & {one.removal.container_id for one in before}

@@ -30,19 +30,19 @@ from so1.store.trash import Item, held, may_be_there
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array; asks nothing.")
-@click.option(
-    "--now", is_flag=True, help="Remove for good, and what is in the wastebasket as well."
-)
+@click.option("--now", is_flag=True, help="Remove for good, and empty the wastebasket too.")
 @click.pass_obj
 def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -> None:
     """Remove the managed containers (label so1.managed=true), stopped ones too.
 
-    They go to the wastebasket, from which `so1 undo` takes them back; with --now, with
-    governor.trash_hours = 0, or where SO1 is not installed, for good. Nothing else is touched:
-    other containers, volumes, images and networks stay. Before each is removed, the command line
-    that makes it anew is printed, and left for the daemon as an event.
-    Each has its own stop timeout to stop, or governor.stop_timeout where it has none. Ctrl-C ends
-    it after those under way. With --json what is under way goes to standard error.
+    They go to the wastebasket, and `so1 undo` takes them back. They are removed for good with
+    --now, with governor.trash_hours = 0, or where SO1 is not installed. Nothing else is touched:
+    other containers, volumes, images and networks stay.
+
+    Before each removal the command line that makes the container anew is printed, and left for the
+    daemon as an event. A container has its own stop timeout, or else governor.stop_timeout. After
+    Ctrl-C what is under way is finished, and nothing more is begun. With --json progress goes to
+    standard error.
 
     Exit codes: 0 none is left, or it was a dry run; 1 one could not be removed, it was interrupted,
     or the answer was no; 2 wrong usage.

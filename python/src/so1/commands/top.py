@@ -129,7 +129,7 @@ class _Command(click.Command):
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a frame stands; CPU is measured over it.",
+    help="How often the screen is drawn; CPU is measured over that time.",
 )
 @click.option(
     "--once",
@@ -143,9 +143,9 @@ class _Command(click.Command):
 def command(path: Path, sort: Order, every: float, *, once: bool, as_json: bool) -> None:
     """Show the containers and processes that use the most, live.
 
-    MEM is what the kernel charges a container, without file cache, as docker stats has it; of a
-    process it is its resident RAM. CPU is percent of one CPU. A question mark stands for what is
-    not known. Where Docker may not be asked, containers have their id for a name.
+    MEM of a container is what the kernel charges it, without file cache, as in docker stats; MEM of
+    a process is its resident RAM. CPU is in percent of one CPU. A question mark stands for what is
+    not known. Where Docker cannot be asked, containers are shown by their id.
 
     Exit codes: 0 ended by q or Ctrl-C, 1 no snapshot could be taken, 2 wrong usage.
     """

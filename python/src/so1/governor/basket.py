@@ -94,7 +94,15 @@ def take_back(removal: Removal, engine: Engine, *, write: Write, clock: Clock) -
     original = removal.original
     if original is None:
         raise EngineError(f"what {removal.container_name} was is not known")
-    now = engine.inspect(removal.container_id)
+    try:
+        now = engine.inspect(removal.container_id)
+    except NotFoundError:
+        raise
+    except EngineError as error:
+        if removal.step == "returning":
+            # It may be halfway out.
+            raise UnreachableError(str(error)) from error
+        raise
     going = at(removal, "returning", clock, told=False)
     write(going)
     try:
