@@ -76,8 +76,11 @@ bench-grafana: setup ## Time every query of the dashboards on a week of history;
 bench-replay: setup ## Time so1 replay on thirty days of history; fails above 10 s
 	@python -m benchmarks.replay
 
+bench-tick: setup ## Time the parts of a tick with 10,000 processes and 100 containers; fails where a bound is not kept
+	@python -m benchmarks.tick
+
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help look collection draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-replay bench-limiter
+.PHONY: help look collection draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-replay bench-tick bench-limiter
 .DEFAULT_GOAL := help

@@ -11,7 +11,8 @@ version_added: "0.1.0"
 description:
   - Reads the documents of the kernel modules C(sysinfo) and C(continfo) under C(/proc) and
     returns them as facts, all of one document from the same moment.
-  - Where the host has the memory limiter, the limited processes too.
+  - Where the host has the memory limiter, the limited processes too; where it has the daemon's
+    database, what is in the wastebasket.
   - The lists are sorted and cut to the first O(top), so that a host with thousands of processes
     does not flood the terminal. The counts and sums are those of all processes, whatever O(top)
     is.
@@ -20,14 +21,17 @@ options:
     description:
       - What to return. Only the files needed for it are read.
       - V(memory) and V(processes) come from C(sysinfo), V(containers) from C(continfo), V(limits)
-        from the memory limiter.
+        from the memory limiter, V(wastebasket) from the daemon's database.
+      - With V(all), a database that is not there or cannot be read is no failure, and there is
+        nothing of the wastebasket among the facts. Asked for by name, V(wastebasket) is as any
+        other.
       - The limiter is optional. With V(all), a host without it is no failure and has no limits
         among its facts; asked for by name, V(limits) is as any other.
       - V(modules) says whether the kernel modules are loaded. Asked for alone it reads no document
         and never fails.
     type: list
     elements: str
-    choices: [all, memory, processes, containers, modules, limits]
+    choices: [all, memory, processes, containers, modules, limits, wastebasket]
     default: [all]
   sort:
     description:
@@ -71,6 +75,10 @@ options:
     description: Where the sysfs file system of the host is mounted.
     type: path
     default: /sys
+  database:
+    description: The daemon's database, C(store.path) of its configuration.
+    type: path
+    default: /var/lib/so1/metrics.db
 extends_documentation_fragment:
   - action_common_attributes
   - action_common_attributes.facts
@@ -90,8 +98,8 @@ notes:
     backslash is written as two of them, and a byte that is not part of valid UTF-8 as C(\xNN), so
     the name V(a\\xff) is the bytes 61 ff. Every other character, control characters too, stands
     for itself.
-  - Sizes are in KiB, but those of limits in bytes. Memory that processes share is counted for each
-    of them, so sums of it may exceed the RAM.
+  - Sizes are in KiB, but those of limits and of the wastebasket in bytes. Memory that processes
+    share is counted for each of them, so sums of it may exceed the RAM.
   - C(cpu) is measured over the life of a process. For its use over an interval, compare two
     values of C(cpu_ns).
 seealso:
@@ -129,6 +137,11 @@ EXAMPLES = r"""
 - name: See whether the kernel modules are loaded
   so1_facts:
     gather_subset: modules
+
+- name: Gather what could be taken back
+  so1_facts:
+    gather_subset: wastebasket
+  become: true
 
 - name: Gather every limited process
   so1_facts:
@@ -431,6 +444,23 @@ ansible_facts:
               returned: always
               type: int
               sample: 0
+        wastebasket:
+          description: The removed containers that C(so1 undo) brings back as they were.
+          returned: O(gather_subset) has V(wastebasket), and the daemon's database could be read
+          type: dict
+          contains:
+            containers:
+              description: How many they are.
+              returned: always
+              type: int
+              sample: 3
+            size:
+              description:
+                - What they wrote into their own layers, in bytes; those that the daemon has not
+                  measured yet are not in it.
+              returned: always
+              type: int
+              sample: 4194304
 """
 
 import json
@@ -442,10 +472,14 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]  # has no types
 
-SUBSETS = ("memory", "processes", "containers", "modules", "limits")
+SUBSETS = ("memory", "processes", "containers", "modules", "limits", "wastebasket")
 MODULES = ("sysinfo", "continfo")
 LIMITER = "so2_memlimit"
 LIMITS = "so2_memory_limits"
+WASTEBASKET = """
+    SELECT count(*), coalesce(sum(layer_bytes), 0) FROM removals
+    WHERE step IN ('trashed', 'returning')
+"""
 MEMORY = ("total_ram", "free_ram", "used_ram")
 SUMMED = ("threads", "rss", "vsz", "cpu", "cpu_ns")
 ASCENDING = ("pid", "name")
@@ -744,14 +778,43 @@ class Source:
         raise DocumentError(problem)
 
 
+def read_wastebasket(database: Path) -> Object:
+    """Return what the daemon's database says is in the wastebasket; raises DocumentError."""
+    try:
+        # A Python without it can read all else.
+        import sqlite3  # noqa: PLC0415
+    except ImportError:
+        raise DocumentError("The host's Python has no sqlite3: install its sqlite3.") from None
+    why: object = "it is not a regular file"
+    try:
+        # A FIFO in its place would hang the module.
+        if stat.S_ISREG(database.stat().st_mode):
+            connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+            try:
+                containers, size = connection.execute(WASTEBASKET).fetchone()
+            finally:
+                connection.close()
+            return {"containers": containers, "size": size}
+    except OSError as error:
+        why = error.strerror
+    except sqlite3.Error as error:
+        why = error
+    raise DocumentError(
+        f"{database} cannot be read ({why}): use `become: true` (--become), and look whether "
+        "the daemon has run and the option database is the store.path of its configuration."
+    )
+
+
 def gather(
-    source: Source, subset: t.AbstractSet[str], sort: str, top: int
+    source: Source, database: Path, subset: t.AbstractSet[str], sort: str, top: int
 ) -> tuple[Object, list[str]]:
     """Return the facts of the subset, and a sentence for each document that cannot be had.
 
-    All stands for every subset, and for the limits only where there is a limiter.
+    All stands for every subset: for the limits only where there is a limiter, for the wastebasket
+    only where the database can be read.
     """
     limiter_wanted = "limits" in subset
+    wastebasket_wanted = "wastebasket" in subset
     if "all" in subset:
         subset = set(SUBSETS)
     facts: Object = {}
@@ -786,6 +849,12 @@ def gather(
         else:
             facts["memory_limit_count"] = len(limits)
             facts["memory_limits"] = limits[: top or None]
+    if "wastebasket" in subset:
+        try:
+            facts["wastebasket"] = read_wastebasket(database)
+        except DocumentError as error:
+            if wastebasket_wanted:
+                problems.append(str(error))
     if "modules" in subset:
         names = (*MODULES, LIMITER)
         facts["modules"] = {name: read_module(source.sys_root, name) for name in names}
@@ -808,6 +877,7 @@ def main() -> None:
             "suffix": {"type": "str", "default": "202300539"},
             "proc_root": {"type": "path", "default": "/proc"},
             "sys_root": {"type": "path", "default": "/sys"},
+            "database": {"type": "path", "default": "/var/lib/so1/metrics.db"},
         },
         supports_check_mode=True,
     )
@@ -819,7 +889,8 @@ def main() -> None:
 
     subset = set(options["gather_subset"])
     source = Source(Path(options["proc_root"]), Path(options["sys_root"]), options["suffix"])
-    facts, problems = gather(source, subset, options["sort"], options["top"])
+    database = Path(options["database"])
+    facts, problems = gather(source, database, subset, options["sort"], options["top"])
     if problems and options["missing"] == "fail":
         module.fail_json(msg=problems[0])
     if subset == {"modules"}:

@@ -15,7 +15,7 @@ mypy --no-error-summary --strict kernel/tests/*.py kernel/memlimit/tests/*.py
 MYPYPATH=. mypy --no-error-summary --strict --explicit-package-bases scripts lab/*.py molecule/default/files/*.py \
     roles/*/files/*.py
 MYPYPATH=.:python/src:grafana:library mypy --config-file python/pyproject.toml --no-error-summary \
-    --explicit-package-bases -p tests -p benchmarks.fleet -p benchmarks.dashboards -p benchmarks.replay -p generator
+    --explicit-package-bases -p tests -p benchmarks.fleet -p benchmarks.dashboards -p benchmarks.replay -p benchmarks.tick -p generator
 echo "lint: shellcheck"
 git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck
 echo "lint: yamllint"

@@ -21,8 +21,9 @@ for python in python3 python3.14 python3.13 python3.12 python3.11 none; do
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
 done
 
-wanted=$(cat python/pyproject.toml python/constraints.txt | sha256sum)
-if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$wanted" ]; then
+# The packages are installed for this folder, and for a Python that an upgrade of the system may take away.
+wanted=$({ pwd && cat python/pyproject.toml python/constraints.txt; } | sha256sum)
+if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$wanted" ] || [ ! -x "$venv/bin/python" ]; then
     echo "look: fetching the packages that the command so1 needs (once) ..."
     mkdir -p "$cache"
     rm -rf "$venv"
@@ -44,10 +45,15 @@ fetched=$SECONDS
 "$venv/bin/so1" --config /dev/null top --once
 echo
 [ -e /sys/fs/cgroup/cgroup.controllers ] ||
-    echo "This host does not use cgroup version 2 alone: containers are not told apart here, and the roles would refuse it."
-cat <<'TEXT'
-This was read from /proc, one file after the other. The kernel modules report the same in one consistent snapshot, at a
-fraction of the cost (docs/benchmark.md), and processes of all users whoever asks. Try them in a virtual machine: make up
+    printf '%s\n' "This host does not use cgroup version 2 alone, so its containers may not be told" \
+        "apart. The roles would refuse to set it up."
+cat <<TEXT
+All processes: $venv/bin/so1 snapshot --top 0
+Live: $venv/bin/so1 top
+
+This was read from /proc, one file after the other. The kernel modules report the same in one
+consistent snapshot, at a fraction of the cost (docs/benchmark.md), and also where /proc hides other
+users' processes. Try them in a virtual machine: make up
 TEXT
 
 echo

@@ -62,7 +62,7 @@ class _Series:
 
 def _host(series: _Series, host: str, number: int, now: int, chance: random.Random) -> None:
     size = (16, 32, 8, 64)[number % 4] * 2**30
-    base = {FULL: 0.93, FALLBACK: 0.81}.get(host, chance.uniform(0.25, 0.6))
+    base = {FULL: 0.93, FALLBACK: 0.81, GONE: 0.75}.get(host, chance.uniform(0.25, 0.6))
     removed = failed = 0
     cpu: dict[str, float] = {}
     for at in range(now - HOURS * 3_600, now + 1, STEP_S):
@@ -100,7 +100,7 @@ def _host(series: _Series, host: str, number: int, now: int, chance: random.Rand
         add("so1_governor_enforcing", int(number % 8 != 7))
         add("so1_docker_up", 1)
         add("so1_build_info", 1, version="1.0.0", python="3.11.2")
-        if number < 2:
+        if number < 2 or host == GONE:
             _inside(add, cpu, chance)
 
 

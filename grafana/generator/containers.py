@@ -7,8 +7,6 @@ from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.common import (
     BigValueTextMode,
     GraphDrawStyle,
-    LegendDisplayMode,
-    LegendPlacement,
     LineInterpolation,
     StackingMode,
 )
@@ -16,17 +14,23 @@ from grafana_foundation_sdk.models.dashboard import VariableOption
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    DASHED,
+    ONE_CPU,
     UNKNOWN,
     WRAPPED,
     bars,
+    coloured,
+    dashed,
     fixed,
     graph,
+    legend,
     named_colours,
     named_graph,
     number,
     rows,
     settled,
     steps,
+    tally,
     unit,
     width,
 )
@@ -34,13 +38,15 @@ from generator.query import (
     LABEL,
     LAST_TICK,
     PART,
+    RANGE,
     largest,
     lines,
     once_ticked,
     per_interval,
     sampled,
+    tallied,
 )
-from generator.system import BUSY, CALM, failures, last_tick
+from generator.system import BUSY, CALM, failed_last, failures, last_tick
 
 UID = "so1-containers"
 TITLE = "SO1 Containers"
@@ -52,14 +58,17 @@ POLICY = {
 """The daemon's defaults; the role writes a host's own numbers in their place."""
 
 NO_CONTAINER = "No container, or no tick, in this time range"
+NO_LIMIT = "No container with a memory limit, or no tick, in this time range"
 CLASSES = {"low": "green", "high": "orange", "unmanaged": "text"}
 OUTCOMES = {"done": "green", "planned": "blue", "refused": "orange", "failed": "red"}
 OVER = ", over"
 """What follows a figure that is above the policy's."""
 BAR_POINTS = 60
-LAST_HOUR = "timestamp BETWEEN MAX($__from, $__to - 3600000) AND $__to"
+HOUR = f"MIN({RANGE}, 3600000)"
+LAST_HOUR = f"timestamp BETWEEN $__to - {HOUR} AND $__to"
 MEMORY = "COALESCE(memory, ram_usage)"
 """What the kernel charges a container, or where that was not measured its processes' RAM."""
+OF_LIMIT = f"{MEMORY} * 100.0 / memory_limit"
 HEALTHS = {"healthy": "green", "starting": "blue", "unhealthy": "red"}
 
 
@@ -88,14 +97,11 @@ def _against(title: str, description: str, which: str, limit: str, colour: str) 
         FROM container_totals
         WHERE timestamp = {LAST_TICK} AND {which}
     """  # noqa: S608 - constants
-    over = dashboard.DashboardRegexMapOptions(
-        pattern=f"/{OVER}$/", result=dashboard.ValueMappingResult(color=colour, index=0)
-    )
     return (
         number(title, description, sql)
         .unit("string")
         .text_mode(BigValueTextMode.VALUE)
-        .mappings([dashboard.RegexMap(options=over), UNKNOWN])
+        .mappings([coloured(f"/{OVER}$/", colour), UNKNOWN])
         .thresholds(CALM)
     )
 
@@ -123,13 +129,14 @@ def _tiles() -> list[Placed]:
         ) AS mode
         """,
     )
-    removed = number(
+    removed = tally(
         "Removed",
-        "Containers that the governor removed in the time range shown.",
-        """
-        SELECT SUM(deleted_count) AS removed FROM metrics
+        "Containers that the governor removed, and in how long: the time range shown.",
+        f"""
+        SELECT {tallied("SUM(deleted_count)")} AS removed FROM metrics
         WHERE timestamp BETWEEN $__from AND $__to
-        """,
+        """,  # noqa: S608
+        "text",
     )
     kept = number(
         "Wastebasket",
@@ -141,15 +148,16 @@ def _tiles() -> list[Placed]:
         WHERE step IN ('trashed', 'returning')
         """,  # noqa: S608
     )
-    killed = number(
+    killed = tally(
         "OOM",
-        "Processes of containers that the kernel killed for want of memory in the last hour of the"
-        " time range.",
+        "Processes of containers that the kernel killed for want of memory, in the last hour of the"
+        " time range at most.",
         f"""
-        SELECT {once_ticked("COALESCE(SUM(oom_kills), 0)")} AS killed
+        SELECT {once_ticked(tallied("COALESCE(SUM(oom_kills), 0)", HOUR))} AS killed
         FROM container_totals
         WHERE {LAST_HOUR}
         """,  # noqa: S608
+        "red",
     )
     grey = steps((None, "text"))
     return [
@@ -190,9 +198,9 @@ def _tiles() -> list[Placed]:
             )
             for name in ("low", "high")
         ),
-        (removed.unit("short").thresholds(grey), 3, 4),
+        (removed.thresholds(grey), 3, 4),
         (kept.unit("short").thresholds(grey), 3, 4),
-        (killed.unit("short").decimals(0).thresholds(steps((None, "green"), (1, "red"))), 2, 4),
+        (killed.thresholds(CALM), 2, 4),
     ]
 
 
@@ -221,6 +229,19 @@ def _per_container(column: str) -> str:
     )
 
 
+def _of_limit() -> str:
+    return largest(
+        f"""
+        SELECT time, container_id AS key, {_short("container_name")} AS name,
+               'the fullest other' AS rest, {OF_LIMIT} AS value
+        FROM tick CROSS JOIN container_totals USING (timestamp)
+        WHERE memory_limit > 0
+        """,  # noqa: S608 - constants
+        "used_ram",
+        rest="MAX",
+    )
+
+
 def _short(column: str) -> str:
     """Keep both ends of a long name: the end is what tells two of them apart."""
     return (
@@ -240,15 +261,11 @@ def _now(column: str) -> str:
 
 
 def _graphs() -> list[Placed]:
-    dashed: dict[str, object] = {
-        "custom.lineStyle": {"fill": "dash", "dash": [6, 6]},
-        "custom.lineWidth": 1,
-    }
     classes = graph(
         "Containers by class",
         "Containers of each class at the last tick of each interval, against the policy's numbers.",
         _classes(),
-    ).override_by_regexp("/^(maximum|keep .*)$/", settled(**dashed))
+    ).override_by_regexp("/^(maximum|keep .*)$/", settled(**DASHED))
     colours = {**CLASSES, "maximum": "red", "keep low": "green", "keep high": "orange"}
     for name, colour in colours.items():
         classes.override_by_name(name, settled(**fixed(colour)))
@@ -272,31 +289,23 @@ def _graphs() -> list[Placed]:
         _per_container(MEMORY),
     )
     cpu = named_graph(
-        "CPU per container",
-        "The busiest, in percent of one CPU, at the busiest tick of each interval; the rest by"
-        " class.",
+        f"CPU per container, {ONE_CPU}",
+        "The busiest, at the busiest tick of each interval; the rest by class.",
         _per_container("cpu_usage"),
     )
-    none_ran = NO_CONTAINER
+    full = dashed(
+        named_graph(
+            "RAM per container, % of its limit",
+            "Those nearest to their own memory limit, at the fullest tick of each interval, without"
+            " caches. At 100 % the kernel kills a process of the container. A container without a"
+            " limit has no line.",
+            _of_limit(),
+        ),
+        (80, "orange"),
+        (95, "red"),
+    )
     stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
     return [
-        (
-            classes.unit("short")
-            .decimals(0)
-            .min(0)
-            .fill_opacity(0)
-            .line_interpolation(LineInterpolation.STEP_AFTER)
-            .legend(
-                common.VizLegendOptions()
-                .display_mode(LegendDisplayMode.LIST)
-                .placement(LegendPlacement.BOTTOM)
-                .show_legend(show_legend=True)
-                .calcs([])
-            )
-            .thresholds(CALM),
-            12,
-            8,
-        ),
         (
             done.unit("short")
             .decimals(0)
@@ -307,19 +316,25 @@ def _graphs() -> list[Placed]:
             .line_width(0)
             .fill_opacity(80)
             .stacking(stacked)
-            .legend(
-                common.VizLegendOptions()
-                .display_mode(LegendDisplayMode.LIST)
-                .placement(LegendPlacement.BOTTOM)
-                .show_legend(show_legend=True)
-                .calcs(["sum"])
-            )
+            .legend(legend("sum"))
             .thresholds(CALM),
             12,
             8,
         ),
-        (ram.unit("kbytes").min(0).thresholds(CALM).no_value(none_ran), 12, 8),
-        (cpu.unit("percent").min(0).decimals(1).thresholds(CALM).no_value(none_ran), 12, 8),
+        (failed_last(), 12, 8),
+        (ram.unit("kbytes").min(0).thresholds(CALM).no_value(NO_CONTAINER), 12, 8),
+        (cpu.unit("percent").min(0).decimals(1).thresholds(CALM).no_value(NO_CONTAINER), 12, 8),
+        (full.unit("percent").min(0).max(100).decimals(0).no_value(NO_LIMIT), 12, 8),
+        (
+            classes.unit("short")
+            .decimals(0)
+            .min(0)
+            .fill_opacity(0)
+            .line_interpolation(LineInterpolation.STEP_AFTER)
+            .thresholds(CALM),
+            12,
+            8,
+        ),
     ]
 
 
@@ -343,8 +358,8 @@ def _lists() -> list[Placed]:
         _now(MEMORY),
     )
     cpu = bars(
-        "CPU now",
-        "CPU of the ten busiest containers between the last two ticks, in percent of one CPU.",
+        f"CPU now, {ONE_CPU}",
+        "CPU of the ten busiest containers between the last two ticks.",
         _now("cpu_usage"),
     )
     current = rows(
@@ -361,8 +376,8 @@ def _lists() -> list[Placed]:
             GROUP BY 1
         )
         SELECT {PART}, container_name AS name, image, class, health, process_count AS processes,
-               {MEMORY} AS RAM, {MEMORY} * 100.0 / memory_limit AS "of limit",
-               memory_pressure AS pressure, killed.kills AS "OOM, 1 h", cpu_usage AS CPU,
+               {MEMORY} AS RAM, {OF_LIMIT} AS "of limit",
+               memory_pressure AS pressure, killed.kills AS "OOM, 1 h", cpu_usage AS "of one CPU",
                cpu_throttled AS throttled, restarts
         FROM container_totals LEFT JOIN killed USING (container_id)
         WHERE timestamp = {LAST_TICK}
@@ -375,7 +390,7 @@ def _lists() -> list[Placed]:
         "What was removed, planned, refused or failed, newest first.",
         f"""
         SELECT {PART}, timestamp / 1000.0 AS time, kind, outcome, container_name AS container,
-               ram_usage AS RAM, cpu_usage AS CPU, detail
+               ram_usage AS RAM, cpu_usage AS "of one CPU", detail
         FROM events
         WHERE timestamp BETWEEN $__from AND $__to
         ORDER BY timestamp DESC
@@ -414,7 +429,7 @@ def _lists() -> list[Placed]:
             .override_by_name("of limit", _nearness(80, 95))
             .override_by_name("pressure", _nearness(10, 30))
             .override_by_name("OOM, 1 h", unit("short", **_limits((None, "text"), (1, "red"))))
-            .override_by_name("CPU", unit("percent", decimals=1, **width(70)))
+            .override_by_name("of one CPU", unit("percent", decimals=1, **width(100)))
             .override_by_name("throttled", _nearness(10, 30))
             .override_by_name("restarts", unit("short", **_limits((None, "text"), (3, "orange")))),
             24,
@@ -423,13 +438,13 @@ def _lists() -> list[Placed]:
         (
             events.unit("string")
             .thresholds(CALM)
-            .no_value("No event in this time range: nothing was removed, and nothing failed")
+            .no_value("No event, or no tick, in this time range")
             .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
             .override_by_name("kind", unit("string", **width(90)))
             .override_by_name("outcome", unit("string", **named_colours(OUTCOMES), **width(85)))
             .override_by_name("container", unit("string", **WRAPPED, **width(220)))
             .override_by_name("RAM", unit("kbytes", **width(90)))
-            .override_by_name("CPU", unit("percent", decimals=1, **width(75)))
+            .override_by_name("of one CPU", unit("percent", decimals=1, **width(100)))
             .override_by_name("detail", unit("string", **WRAPPED)),
             24,
             10,
@@ -437,7 +452,7 @@ def _lists() -> list[Placed]:
         (
             back.unit("string")
             .thresholds(CALM)
-            .no_value("No container was removed in this time range")
+            .no_value("No removed container, or no tick, in this time range")
             .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
             .override_by_name("container", unit("string", **WRAPPED, **width(220)))
             .override_by_name("command", unit("string", **WRAPPED)),

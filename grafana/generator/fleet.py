@@ -25,7 +25,11 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from generator.board import empty, place
 from generator.panel import (
+    ALL_CPUS,
+    ONE_CPU,
     WRAPPED,
+    by_largest,
+    dashed,
     graph,
     named_colours,
     number,
@@ -40,6 +44,7 @@ UID = "so1-fleet"
 TITLE = "SO1 Fleet"
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${prometheus}")
 DATASOURCE_UID = "so1-prometheus"
+NOTHING = "Prometheus has nothing of this host in this time range"
 WAITING = "Prometheus has not scraped a host yet"
 Shown = TypeVar("Shown", stat.Panel, table.Panel, timeseries.Panel)
 
@@ -49,6 +54,9 @@ LATE = f"{AGE} > bool 3 * so1_tick_interval_seconds + 10"
 WORST = f'max by (instance) (2 - up{{job="so1"}} > 1) or max by (instance) (({LATE}) + ({USED}))'
 """Above 2: gone; above 1: its ticks are late; below: how full it is."""
 HOST = 'instance="$host"'
+AT_THE_END = 'up{job="so1"} @ end()'
+BY_BADNESS = f'query_result(sort_desc({WORST} or max by (instance) (0 * up{{job="so1"}})))'
+"""The hosts in the order of the table; those that have not ticked yet are last."""
 
 
 def _query(expr: str, legend: str = "", ref_id: str = "A") -> prometheus.Dataquery:
@@ -76,6 +84,7 @@ def _lines(title: str, description: str, expr: str, legend: str) -> timeseries.P
     return (
         _ask(graph(title, description, ""), _query(expr, legend))
         .fill_opacity(0)
+        .legend(by_largest())
         .thresholds(steps((None, "green")))
     )
 
@@ -83,8 +92,8 @@ def _lines(title: str, description: str, expr: str, legend: str) -> timeseries.P
 COLUMNS = {
     "state": 'max by (instance) (up{job="so1"})',
     "last tick": f"max by (instance) ({AGE})",
-    "used": f"max by (instance) ({USED})",
-    "CPU": "max by (instance) (so1_host_cpu_busy_ratio)",
+    "RAM used": f"max by (instance) ({USED})",
+    "all CPUs": "max by (instance) (so1_host_cpu_busy_ratio)",
     "containers": "sum by (instance) (so1_containers)",
     "governor": "max by (instance) (so1_governor_enforcing)",
     "removed": 'sum by (instance) (increase(so1_governor_removals_total{outcome="done"}[1h]))',
@@ -143,8 +152,9 @@ def _hosts() -> table.Panel:
         rows(
             "Hosts, the worst first",
             "Every host that is scraped: those that do not answer, then those whose ticks are late,"
-            " then the fullest. Used is RAM that is not available; removed and failed are of the"
-            " last hour. A click on a host shows it below, or opens its own Grafana.",
+            " then the fullest. RAM used is what is not available, all CPUs how busy they were;"
+            " removed and failed are of the last hour. A click on a host shows it below, or opens"
+            " its own Grafana.",
             "",
         ),
         *_table_of(*COLUMNS.values()),
@@ -154,6 +164,7 @@ def _hosts() -> table.Panel:
     shown = {"instance": "host", **{k: v for k, v in values.items() if k != worst}}
     for step in _joined(shown, worst, [worst]):
         panel.with_transformation(step)
+    full = steps((None, "green"), (0.8, "orange"), (0.9, "red")).build()
     load = steps((None, "green"), (0.8, "orange"), (0.95, "red")).build()
     coloured = {"custom.cellOptions": {"type": "color-text"}}
     links = [
@@ -181,10 +192,10 @@ def _hosts() -> table.Panel:
             "last tick", unit("s", decimals=0, thresholds=age, **coloured, **width(85))
         )
         .override_by_name(
-            "used", unit("percentunit", decimals=0, thresholds=load, **coloured, **narrow)
+            "RAM used", unit("percentunit", decimals=0, thresholds=full, **coloured, **width(85))
         )
         .override_by_name(
-            "CPU", unit("percentunit", decimals=0, thresholds=load, **coloured, **narrow)
+            "all CPUs", unit("percentunit", decimals=0, thresholds=load, **coloured, **width(80))
         )
         .override_by_name("containers", unit("short", **width(95)))
         .override_by_name("governor", unit("short", **modes, **width(90)))
@@ -229,9 +240,22 @@ def _alerts() -> table.Panel:
     )
 
 
-def _top(series: str, of: str = "max") -> str:
+def _top(series: str) -> str:
     """Keep the few that were largest over the whole range: topk alone changes them at each step."""
-    return f"{series} and topk({LARGEST}, {of}_over_time(({series})[$__range:$__interval] @ end()))"
+    return f"{series} and topk({LARGEST}, max_over_time(({series})[$__range:$__interval] @ end()))"
+
+
+def _top_hosts(series: str) -> str:
+    """Keep the worst few hosts; a label says which of them are gone, so that no end is for now."""
+    gone = f"max by (instance) ({AT_THE_END} == 0)"
+    there = f"max by (instance) ({AT_THE_END} == 1)"
+    # Both are 1 then, and only tell the hosts apart.
+    hosts = f'label_replace({gone} + 1, "gone", ", gone", "", "") or {there}'
+    return f"({_top(series)}) * on (instance) group_left (gone) ({hosts})"
+
+
+BY_HOST = "{{instance}}{{gone}}"
+"""How a host's line is called; see `_top_hosts`."""
 
 
 def fleet() -> dashboard.Dashboard:
@@ -262,11 +286,11 @@ def fleet() -> dashboard.Dashboard:
         ),
         (
             _figure(
-                "Removed",
+                "Removed in 1 h",
                 "Containers that the governors removed in the last hour.",
                 'sum(increase(so1_governor_removals_total{outcome="done"}[1h]))',
             ),
-            steps((None, "green"), (1, "orange")),
+            steps((None, "text")),
         ),
         (
             _figure(
@@ -290,19 +314,23 @@ def fleet() -> dashboard.Dashboard:
         for panel, colours in panels
     ]
     graphs = [
-        _lines(
-            "RAM, the fullest",
-            "Share of each host's RAM that is not available.",
-            _top(f"({USED})"),
-            "{{instance}}",
+        dashed(
+            _lines(
+                "RAM of the hosts, the fullest",
+                "Share of each host's RAM that is not available. The alert is for what is above the"
+                " dashed line.",
+                _top_hosts(f"({USED})"),
+                BY_HOST,
+            ),
+            (0.9, "red"),
         )
         .unit("percentunit")
         .max(1),
         _lines(
-            "CPU, the busiest",
+            f"CPU of the hosts, {ALL_CPUS}, the busiest",
             "Share of each host's CPUs that was busy over the daemon's last interval.",
-            _top("so1_host_cpu_busy_ratio"),
-            "{{instance}}",
+            _top_hosts("so1_host_cpu_busy_ratio"),
+            BY_HOST,
         )
         .unit("percentunit")
         .max(1),
@@ -311,13 +339,17 @@ def fleet() -> dashboard.Dashboard:
             "Running containers of all hosts by class.",
             "sum by (class) (so1_containers)",
             "{{class}}",
-        ).unit("short"),
+        )
+        .unit("short")
+        .decimals(0),
         _lines(
-            "Latest ticks, the worst",
+            "How late ticks began",
             "How long after it was due each host's last tick began.",
-            _top("so1_tick_lateness_seconds"),
-            "{{instance}}",
+            _top_hosts("so1_tick_lateness_seconds"),
+            BY_HOST,
         ).unit("s"),
+    ]
+    of_host = [
         _lines(
             "RAM by process name on $host",
             "Resident memory of the processes of each name, the largest.",
@@ -325,8 +357,8 @@ def fleet() -> dashboard.Dashboard:
             "{{name}}",
         ).unit("bytes"),
         _lines(
-            "CPU by process name on $host",
-            "CPU that the processes of each name use, in percent of one CPU, the busiest.",
+            f"CPU by process name on $host, {ONE_CPU}",
+            "CPU that the processes of each name use, the busiest.",
             _top(f"rate(so1_process_group_cpu_seconds_total{{{HOST}}}[$__rate_interval])"),
             "{{name}}",
         )
@@ -342,8 +374,8 @@ def fleet() -> dashboard.Dashboard:
             "{{name}}",
         ).unit("bytes"),
         _lines(
-            "CPU by container on $host",
-            "CPU that each container uses, in percent of one CPU, the busiest.",
+            f"CPU by container on $host, {ONE_CPU}",
+            "CPU that each container uses, the busiest.",
             _top(f"rate(so1_container_cpu_seconds_total{{{HOST}}}[$__rate_interval])"),
             "{{name}}",
         )
@@ -371,11 +403,12 @@ def fleet() -> dashboard.Dashboard:
         .with_variable(
             QueryVariable("host")
             .label("Host")
-            .description("The host that the lower half shows")
+            .description("The host that the lower half shows: the worst, unless you choose")
             .datasource(DATASOURCE)
-            .query("label_values(so1_build_info, instance)")
+            .query(BY_BADNESS)
+            .regex('/instance="([^"]+)"/')
             .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-            .sort(VariableSort.ALPHABETICAL_ASC)
+            .sort(VariableSort.DISABLED)
         )
         .with_variable(
             TextBoxVariable("grafana_port")
@@ -392,5 +425,6 @@ def fleet() -> dashboard.Dashboard:
             (_hosts(), 15, 12),
             (_alerts(), 9, 12),
             *((panel.min(0), 12, 8) for panel in graphs),
+            *((panel.min(0).no_value(NOTHING), 12, 8) for panel in of_host),
         ],
     )

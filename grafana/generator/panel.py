@@ -5,9 +5,11 @@ from grafana_foundation_sdk.builders import bargauge, common, gauge, stat, table
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models import common as model
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardRegexMapOptions,
     DashboardSpecialValueMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
+    RegexMap,
     SpecialValueMap,
     SpecialValueMatch,
     Threshold,
@@ -25,10 +27,14 @@ UNKNOWN = SpecialValueMap(
     )
 )
 """What a figure reads where there is no tick: neither good nor bad."""
+ALL_CPUS, ONE_CPU = "% of all CPUs", "% of one CPU"
+"""Of what a CPU figure is a share: every title says it."""
 MAX_POINTS = 300
 NAMED_POINTS = 50
 """Of graphs by name: each is a tick of which all rows are read."""
 MIN_INTERVAL = "20s"
+LEGEND_WIDTH, AXIS_WIDTH = 230, 70
+"""In pixels, the same everywhere: graphs below each other then show a moment in the same place."""
 
 PARTED = DataTransformerConfig(
     id_val="partitionByValues",
@@ -116,6 +122,22 @@ def number(title: str, description: str, sql: str) -> stat.Panel:
     )
 
 
+def coloured(pattern: str, colour: str) -> RegexMap:
+    """Give what matches a pattern a colour."""
+    result = ValueMappingResult(color=colour, index=0)
+    return RegexMap(options=DashboardRegexMapOptions(pattern=pattern, result=result))
+
+
+def tally(title: str, description: str, sql: str, colour: str) -> stat.Panel:
+    """How often, and in how long, with a colour from once on; see `query.tallied`."""
+    return (
+        number(title, description, sql)
+        .unit("string")
+        .text_mode(model.BigValueTextMode.VALUE)
+        .mappings([coloured("/^[1-9]/", colour), UNKNOWN])
+    )
+
+
 def dial(title: str, description: str, sql: str) -> gauge.Panel:
     """One figure on a dial."""
     return (
@@ -130,6 +152,23 @@ def dial(title: str, description: str, sql: str) -> gauge.Panel:
     )
 
 
+def legend(figure: str) -> common.VizLegendOptions:
+    """List the lines beside the graph, each with one figure: `max`, `sum`, `lastNotNull`."""
+    return (
+        common.VizLegendOptions()
+        .display_mode(model.LegendDisplayMode.TABLE)
+        .placement(model.LegendPlacement.RIGHT)
+        .width(LEGEND_WIDTH)
+        .show_legend(show_legend=True)
+        .calcs([figure])
+    )
+
+
+def by_largest() -> common.VizLegendOptions:
+    """List the lines with the largest value of each, the largest first."""
+    return legend("max").sort_by("Max").sort_desc(sort_desc=True)
+
+
 def graph(title: str, description: str, sql: str) -> timeseries.Panel:
     """Lines over time; the query gives PART, time, and a column for each line."""
     return (
@@ -141,13 +180,8 @@ def graph(title: str, description: str, sql: str) -> timeseries.Panel:
         .with_transformation(PARTED)
         .max_data_points(MAX_POINTS)
         .interval(MIN_INTERVAL)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(model.LegendDisplayMode.LIST)
-            .placement(model.LegendPlacement.BOTTOM)
-            .show_legend(show_legend=True)
-            .calcs(["lastNotNull"])
-        )
+        .legend(legend("lastNotNull"))
+        .axis_width(AXIS_WIDTH)
         .tooltip(
             common.VizTooltipOptions()
             .mode(model.TooltipDisplayMode.MULTI)
@@ -161,6 +195,20 @@ def graph(title: str, description: str, sql: str) -> timeseries.Panel:
     )
 
 
+def dashed(panel: timeseries.Panel, *limits: tuple[float, str]) -> timeseries.Panel:
+    """Draw a dashed line at each value from which on something is near its limit, or at it."""
+    return panel.thresholds(steps((None, "transparent"), *limits)).thresholds_style(
+        common.GraphThresholdsStyleConfig().mode(model.GraphThresholdsStyleMode.DASHED)
+    )
+
+
+DASHED: dict[str, object] = {
+    "custom.lineStyle": {"fill": "dash", "dash": [6, 6]},
+    "custom.lineWidth": 1,
+}
+"""A line that is a limit, and not what was measured."""
+
+
 def named_graph(title: str, description: str, sql: str) -> timeseries.Panel:
     """Lines over time; the query gives time, name and value, and names the lines by it."""
     return (
@@ -168,15 +216,7 @@ def named_graph(title: str, description: str, sql: str) -> timeseries.Panel:
         .transformations([PIVOTED])
         .max_data_points(NAMED_POINTS)
         .fill_opacity(0)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(model.LegendDisplayMode.TABLE)
-            .placement(model.LegendPlacement.RIGHT)
-            .show_legend(show_legend=True)
-            .calcs(["max"])
-            .sort_by("Max")
-            .sort_desc(sort_desc=True)
-        )
+        .legend(by_largest())
     )
 
 

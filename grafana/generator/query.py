@@ -139,8 +139,8 @@ def of_metrics(**figures: str) -> str:
     return lines(source, *figures)
 
 
-def largest(seen: str, by: str) -> str:
-    """Ask for lines of the largest few of many, the rest summed.
+def largest(seen: str, by: str, rest: str = "SUM") -> str:
+    """Ask for lines of the largest few of many, the rest as one: their sum, or what `rest` says.
 
     `seen` gives time, key, name, rest and value of what it joins to `tick`: key tells one from
     another, rest is what it counts for where it is none of the largest. `by` is the column of
@@ -156,11 +156,11 @@ def largest(seen: str, by: str) -> str:
             LIMIT {LARGEST}
         ),
         point AS (
-            SELECT time, name, SUM(value) AS value FROM seen
+            SELECT time, name, {rest}(value) AS value FROM seen
             WHERE key IN top
             GROUP BY time, name
             UNION ALL
-            SELECT time, rest, SUM(value) FROM seen
+            SELECT time, rest, {rest}(value) FROM seen
             WHERE key NOT IN top
             GROUP BY time, rest
         ),
@@ -174,7 +174,7 @@ def largest(seen: str, by: str) -> str:
 
 
 LARGEST = 6
-"""How many lines are drawn by name; the rest are summed."""
+"""How many lines are drawn by name; the rest are one."""
 
 
 def per_interval(**figures: str) -> str:
@@ -194,10 +194,25 @@ def per_interval(**figures: str) -> str:
     return lines(source, *figures)
 
 
+RANGE = "($__to - $__from)"
+"""The length of the time range, in milliseconds."""
+
+
+def tallied(count: str, length: str = RANGE) -> str:
+    """Give a count with the time that it is of, in milliseconds: «3 in 6 h»."""
+    return f"""(
+        {count} || ' in ' || CASE
+            WHEN {length} >= 172800000 THEN printf('%g d', ROUND({length} / 86400000.0, 1))
+            WHEN {length} >= 3600000 THEN printf('%g h', ROUND({length} / 3600000.0, 1))
+            ELSE printf('%g min', ROUND({length} / 60000.0))
+        END
+    )"""
+
+
 def happened(name: str, condition: str) -> str:
     """Ask how many events of the time range meet a condition."""
     return f"""
-        SELECT {once_ticked("COUNT(*)")} AS {name} FROM events
+        SELECT {once_ticked(tallied("COUNT(*)"))} AS {name} FROM events
         WHERE {_IN_RANGE} AND {condition}
     """  # noqa: S608 - constants
 

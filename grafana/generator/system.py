@@ -5,23 +5,28 @@ from grafana_foundation_sdk.builders import common, stat, table
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.common import (
     BigValueTextMode,
-    GraphThresholdsStyleMode,
     StackingMode,
 )
 
 from generator.board import Placed, board, place
 from generator.panel import (
+    ALL_CPUS,
+    DASHED,
+    ONE_CPU,
     UNKNOWN,
     WRAPPED,
     bars,
+    dashed,
     dial,
     fixed,
     graph,
+    legend,
     named_graph,
     number,
     rows,
     settled,
     steps,
+    tally,
     unit,
     width,
 )
@@ -44,8 +49,12 @@ UID = "so1-system"
 TITLE = "SO1 System"
 CALM = steps((None, "green"))
 LOAD = steps((None, "green"), (80, "orange"), (95, "red"))
+NEARLY_FULL = "90 % used"
+"""The line of the alert So1MemoryNearlyFull."""
+FULL = steps((None, "green"), (80, "orange"), (90, "red"))
 BUSY = steps((None, "blue"), (80, "orange"))
 WRONG = steps((None, "green"), (1, "red"))
+WENT_WRONG = "outcome IN ('failed', 'refused')"
 _NEARNESS: dict[str, object] = {
     "custom.cellOptions": {"type": "color-text"},
     "thresholds": {
@@ -85,16 +94,36 @@ def last_tick() -> stat.Panel:
 
 def failures() -> stat.Panel:
     """Show how often something went wrong."""
+    return tally(
+        "Failures",
+        "Events that failed or were refused, and in how long: the time range shown. «What failed"
+        " last» below lists them.",
+        happened("failures", WENT_WRONG),
+        "red",
+    ).thresholds(CALM)
+
+
+def failed_last() -> table.Panel:
+    """Show what went wrong, near the top."""
+    panel = rows(
+        "What failed last",
+        "What failed or was refused in the time range, the newest first; the container, or the part"
+        " of SO1.",
+        f"""
+        SELECT {PART}, timestamp / 1000.0 AS time, COALESCE(container_name, kind) AS what, detail
+        FROM events
+        WHERE timestamp BETWEEN $__from AND $__to AND {WENT_WRONG}
+        ORDER BY timestamp DESC
+        LIMIT 20
+        """,  # noqa: S608
+    )
     return (
-        number(
-            "Failures",
-            "Events of the time range that failed or were refused; the Containers dashboard lists"
-            " them.",
-            happened("failures", "outcome IN ('failed', 'refused')"),
-        )
-        .unit("short")
-        .decimals(0)
-        .thresholds(WRONG)
+        panel.unit("string")
+        .thresholds(CALM)
+        .no_value("No failure, or no tick, in this time range")
+        .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
+        .override_by_name("what", unit("string", **WRAPPED, **width(150)))
+        .override_by_name("detail", unit("string", **WRAPPED))
     )
 
 
@@ -138,7 +167,7 @@ def _troubles_now() -> table.Panel:
 
 def _tiles() -> list[Placed]:
     cpu = dial(
-        "CPU",
+        "All CPUs",
         "Share of all CPUs that was busy between the last two ticks.",
         latest("cpu_usage AS cpu"),
     )
@@ -179,7 +208,7 @@ def _tiles() -> list[Placed]:
         (troubles(), 3, 4),
         (failures(), 3, 4),
         (cpu.unit("percent").min(0).max(100).decimals(0).thresholds(LOAD), 3, 4),
-        (ram.unit("percent").decimals(0).thresholds(LOAD), 3, 4),
+        (ram.unit("percent").decimals(0).thresholds(FULL), 3, 4),
         (processes.unit("short").thresholds(crowd), 3, 4),
         (stuck.unit("short").thresholds(steps((None, "green"), (1, "orange"))), 3, 4),
         (
@@ -230,19 +259,21 @@ def _states() -> str:
 
 def system() -> dashboard.Dashboard:
     """Memory, CPU and processes of the host, and whether the daemon still ticks."""
-    high = steps((None, "transparent"), (80, "orange"), (95, "red"))
     cpu = (
-        graph(
-            "CPU over time",
-            "Share of all CPUs that was busy: the mean and the peak of each interval.",
-            of_metrics(mean="AVG(cpu_usage)", peak="MAX(cpu_usage)"),
+        dashed(
+            graph(
+                f"CPU of the host, {ALL_CPUS}",
+                "Share of all CPUs that was busy: the mean and the peak of each interval.",
+                of_metrics(mean="AVG(cpu_usage)", peak="MAX(cpu_usage)"),
+            ),
+            (80, "orange"),
+            (95, "red"),
         )
         .unit("percent")
         .min(0)
         .max(100)
         .decimals(0)
-        .thresholds(high)
-        .thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
+        .legend(legend("max"))
         .override_by_name("mean", settled(**fixed("blue")))
         .override_by_name(
             "peak",
@@ -252,12 +283,14 @@ def system() -> dashboard.Dashboard:
     stacked = common.StackingConfig().mode(StackingMode.NORMAL).group("A")
     ram = (
         graph(
-            "RAM",
-            "Used and free RAM, and caches that the kernel gives back: the mean of each interval.",
+            "RAM of the host",
+            "Used and free RAM, and caches that the kernel gives back: the mean of each interval."
+            " Where used is above the dashed line, a fleet's alert says that RAM is nearly full.",
             of_metrics(
                 used=f"AVG(total_ram - {AVAILABLE})",
                 caches=f"AVG({AVAILABLE} - free_ram)",
                 free="AVG(free_ram)",
+                **{NEARLY_FULL: "MAX(total_ram) * 0.9"},
             ),
         )
         .unit("kbytes")
@@ -267,10 +300,18 @@ def system() -> dashboard.Dashboard:
         .override_by_name("used", settled(**fixed("blue"), **{"custom.fillOpacity": 30}))
         .override_by_name("caches", settled(**fixed("light-blue"), **{"custom.fillOpacity": 15}))
         .override_by_name("free", settled(**fixed("text"), **{"custom.fillOpacity": 0}))
+        .override_by_name(
+            NEARLY_FULL,
+            settled(
+                **fixed("red"),
+                **DASHED,
+                **{"custom.fillOpacity": 0, "custom.stacking": {"mode": "none"}},
+            ),
+        )
     )
     cpu_by = named_graph(
-        "CPU by process",
-        "The largest by name, in percent of one CPU, at the busiest tick of each interval.",
+        f"CPU by process, {ONE_CPU}",
+        "The largest by name, at the busiest tick of each interval.",
         _by_process("cpu_usage"),
     )
     ram_by = named_graph(
@@ -279,11 +320,13 @@ def system() -> dashboard.Dashboard:
         _by_process("ram_usage"),
     )
     top_ram = bars(
-        "Top processes by RAM", "The ten with the most resident RAM now.", _top("ram_usage")
+        "Top processes now, by RAM",
+        "The ten with the most resident RAM at the last tick.",
+        _top("ram_usage"),
     )
     top_cpu = bars(
-        "Top processes by CPU",
-        "The ten busiest between the last two ticks, in percent of one CPU.",
+        f"Top processes now, by CPU, {ONE_CPU}",
+        "The ten busiest between the last two ticks.",
         _top("cpu_usage"),
     )
     states = graph(
@@ -307,16 +350,18 @@ def system() -> dashboard.Dashboard:
     )
     panels = [
         *_tiles(),
+        (_troubles_now(), 10, 5),
+        (failed_last(), 14, 5),
         (cpu, 12, 8),
         (ram, 12, 8),
         (cpu_by.unit("percent").min(0).thresholds(CALM), 12, 8),
         (ram_by.unit("kbytes").min(0).thresholds(CALM), 12, 8),
         (
             top_cpu.unit("percent").min(0).max(100).thresholds(BUSY),
-            8,
-            10,
+            12,
+            9,
         ),
-        (top_ram.unit("kbytes").min(0).thresholds(steps((None, "blue"))), 8, 10),
+        (top_ram.unit("kbytes").min(0).thresholds(steps((None, "blue"))), 12, 9),
         (
             states.unit("short")
             .decimals(0)
@@ -325,23 +370,23 @@ def system() -> dashboard.Dashboard:
             .line_width(0)
             .fill_opacity(60)
             .thresholds(CALM),
+            12,
             8,
-            10,
         ),
         (
             limited.unit("string")
             .thresholds(CALM)
             .no_value("No limited process, or no tick, in this time range")
-            .override_by_name("pid", unit("none", **width(80)))
-            .override_by_name("limit", unit("bytes", **width(85)))
-            .override_by_name("in use", unit("bytes", **width(85)))
-            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS, **width(80)))
-            .override_by_name("since", unit("dateTimeAsSystem", **width(165)))
-            .override_by_name("by uid", unit("none", **width(75))),
-            15,
-            7,
+            .override_by_name("process", unit("string", **{"custom.minWidth": 100}))
+            .override_by_name("pid", unit("none", **width(75)))
+            .override_by_name("limit", unit("bytes", **width(80)))
+            .override_by_name("in use", unit("bytes", **width(80)))
+            .override_by_name("percent", unit("percent", decimals=1, **_NEARNESS, **width(75)))
+            .override_by_name("since", unit("dateTimeFromNow", **width(105)))
+            .override_by_name("by uid", unit("none", **width(65))),
+            12,
+            8,
         ),
-        (_troubles_now(), 9, 7),
     ]
     description = "Memory, CPU and processes of the host, from metrics.db."
     return place(board(UID, TITLE, description), panels)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,28 +103,31 @@ def test_no_cell_says_what_an_empty_table_says(dashboard: dict[str, Any]) -> Non
 
 REQUIRED = {
     "system": [
-        ("CPU", "gauge", "percent"),
+        ("All CPUs", "gauge", "percent"),
         ("RAM used", "stat", "percent"),
         ("Processes", "stat", "short"),
-        ("CPU over time", "timeseries", "percent"),
-        ("RAM", "timeseries", "kbytes"),
-        ("CPU by process", "timeseries", "percent"),
+        ("What failed last", "table", "string"),
+        ("CPU of the host, % of all CPUs", "timeseries", "percent"),
+        ("RAM of the host", "timeseries", "kbytes"),
+        ("CPU by process, % of one CPU", "timeseries", "percent"),
         ("RAM by process", "timeseries", "kbytes"),
         ("Process states", "timeseries", "short"),
-        ("Top processes by RAM", "bargauge", "kbytes"),
-        ("Top processes by CPU", "bargauge", "percent"),
+        ("Top processes now, by RAM", "bargauge", "kbytes"),
+        ("Top processes now, by CPU, % of one CPU", "bargauge", "percent"),
     ],
     "containers": [
         ("Managed", "stat", "string"),
         ("Low", "stat", "string"),
         ("High", "stat", "string"),
         ("Governor", "stat", "string"),
+        ("What failed last", "table", "string"),
         ("Containers by class", "timeseries", "short"),
         ("Removals and failures", "timeseries", "short"),
         ("RAM per container", "timeseries", "kbytes"),
-        ("CPU per container", "timeseries", "percent"),
+        ("CPU per container, % of one CPU", "timeseries", "percent"),
+        ("RAM per container, % of its limit", "timeseries", "percent"),
         ("RAM now", "bargauge", "kbytes"),
-        ("CPU now", "bargauge", "percent"),
+        ("CPU now, % of one CPU", "bargauge", "percent"),
         ("Containers", "table", "string"),
         ("Governor and daemon events", "table", "string"),
         ("Bring a removed container back", "table", "string"),
@@ -148,7 +152,9 @@ def test_what_must_be_seen_is_there(name: str) -> None:
 
 
 def test_ram_is_shown_used_and_free() -> None:
-    (ram,) = [panel for panel in plugin.load("system")["panels"] if panel["title"] == "RAM"]
+    (ram,) = [
+        panel for panel in plugin.load("system")["panels"] if panel["title"] == "RAM of the host"
+    ]
     (target,) = ram["targets"]
     assert 'AS "used"' in target["rawQueryText"]
     assert 'AS "free"' in target["rawQueryText"]
@@ -163,6 +169,15 @@ def test_every_panel_says_what_it_shows(dashboard: dict[str, Any]) -> None:
         assert defaults["unit"], panel["title"]
         assert defaults["thresholds"]["steps"], panel["title"]
         assert len(defaults["noValue"]) >= len("No tick yet"), panel["title"]
+
+
+def test_a_share_of_cpu_says_of_what(dashboard: dict[str, Any]) -> None:
+    shares = {"percent", "percentunit"}
+    for panel in dashboard["panels"]:
+        if "CPU" in panel["title"] and panel["fieldConfig"]["defaults"]["unit"] in shares:
+            assert re.search("all CPUs|% of one CPU", panel["title"], re.IGNORECASE), panel["title"]
+        for override in panel["fieldConfig"]["overrides"]:
+            assert override["matcher"]["options"] != "CPU", panel["title"]
 
 
 def test_panels_do_not_overlap_and_leave_no_gap(dashboard: dict[str, Any]) -> None:

@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: MIT
 """Every query of the dashboards runs, on history and on nothing, and gives what its panel needs."""
 
+import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks.dashboards import history, plugin
 from so1.store import rows as stored
 from tests.dashboards.shape import Rows, ask, check_shape
 
 HOUR_MS = 3_600_000
+RULES = Path(__file__).parents[2] / "prometheus/so1.rules.yml"
 EACH = [
     (dashboard, query)
     for dashboard in (plugin.load("system"), plugin.load("containers"))
     for query in plugin.queries(dashboard)
 ]
+OF_CONTAINERS = re.compile(": (RAM|CPU) (per|now)|: Containers$")
+"""The panels that are empty where no container runs."""
 ALL = [pytest.param(*each, id=each[1].place) for each in EACH]
 GRAPHS = [pytest.param(*each, id=each[1].place) for each in EACH if each[1].shown == "timeseries"]
 
@@ -60,8 +66,7 @@ def test_ticks_without_a_container(
     """A count is then 0 and not unknown; what lists containers is empty, and says so."""
     columns, rows = ask(bare, dashboard, query, now, HOUR_MS)
     check_shape(query, columns, rows)
-    listing = (" per container", " now", ": Containers")
-    assert bool(rows) != query.place.endswith(listing)
+    assert bool(rows) != bool(OF_CONTAINERS.search(query.place))
     if not query.place.endswith(": Governor and daemon events"):
         assert all(None not in row.values() for row in rows)
 
@@ -79,19 +84,19 @@ def test_figures_are_those_of_the_last_tick(filled: Path, now: int) -> None:
     ).fetchone()
     connection.close()
     assert figures(filled, now, "system", "Processes") == [{"processes": 40}]
-    assert figures(filled, now, "system", "CPU") == [{"cpu": 12.5}]
+    assert figures(filled, now, "system", "All CPUs") == [{"cpu": 12.5}]
     assert figures(filled, now, "system", "Source") == [{"source": "module"}]
     assert figures(filled, now, "system", "Stuck") == [{"stuck": 16}]
     assert figures(filled, now, "system", "Troubles") == [{"troubles": 1}]
-    assert figures(filled, now, "system", "Failures") == [{"failures": 4}]
-    assert figures(filled, now, "system", "Top processes by RAM")[0]["value"] == largest
+    assert figures(filled, now, "system", "Failures") == [{"failures": "4 in 1 h"}]
+    assert figures(filled, now, "system", "Top processes now, by RAM")[0]["value"] == largest
     assert figures(filled, now, "containers", "Low") == [{"containers": "3 of 3"}]
     assert figures(filled, now, "containers", "High") == [{"containers": "3 of 2, over"}]
     assert figures(filled, now, "containers", "Governor") == [{"mode": "observe"}]
     assert figures(filled, now, "containers", "Managed") == [{"containers": "6 of 10"}]
     assert len(figures(filled, now, "containers", "Containers")) == 9
-    removed = figures(filled, now, "containers", "Removed")[0]["removed"]
-    assert removed == len(figures(filled, now, "containers", "Bring a removed container back")) == 4
+    assert figures(filled, now, "containers", "Removed") == [{"removed": "4 in 1 h"}]
+    assert len(figures(filled, now, "containers", "Bring a removed container back")) == 4
     assert len(figures(filled, now, "containers", "Governor and daemon events")) == 8
 
 
@@ -120,7 +125,31 @@ def test_containers_that_lost_processes_come_first(filled: Path, now: int) -> No
     assert kills == sorted(kills, reverse=True)
     assert kills[0] == 1
     total = figures(filled, now, "containers", "OOM")[0]["killed"]
-    assert total == 2 * sum(kills), "each of two generations lost as many"
+    assert total == f"{2 * sum(kills)} in 1 h", "each of two generations lost as many"
+
+
+def test_what_failed_last_is_first(filled: Path, now: int) -> None:
+    for name in ("system", "containers"):
+        rows = figures(filled, now, name, "What failed last")
+        assert [row["what"] for row in rows] == ["docker"] * 4
+        assert [row["time"] for row in rows] == sorted((row["time"] for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        *((15 * 60_000, "15 min"), (HOUR_MS, "1 h"), (5_400_000, "1.5 h"), (6 * HOUR_MS, "6 h")),
+        *((24 * HOUR_MS, "24 h"), (48 * HOUR_MS, "2 d"), (7 * 24 * HOUR_MS, "7 d")),
+    ],
+)
+def test_a_count_says_of_which_time_it_is(filled: Path, now: int, length: int, said: str) -> None:
+    dashboard = plugin.load("containers")
+    told = {q.place.partition(": ")[2]: q for q in plugin.queries(dashboard)}
+    for title in ("Failures", "Removed"):
+        ((figure,),) = (row.values() for row in ask(filled, dashboard, told[title], now, length)[1])
+        assert figure.endswith(f" in {said}")
+    ((figure,),) = (row.values() for row in ask(filled, dashboard, told["OOM"], now, length)[1])
+    assert figure.endswith(" in 15 min" if length < HOUR_MS else " in 1 h")
 
 
 def test_the_limit_nearest_to_being_reached_is_first(filled: Path, now: int) -> None:
@@ -169,6 +198,31 @@ def test_of_many_only_the_largest_are_lines(filled: Path, now: int) -> None:
         assert 1 <= len({row["name"] for row in rows if "others" in row["name"]}) <= 3
 
 
+def test_how_full_a_container_is_is_told_against_its_own_limit(tmp_path: Path, now: int) -> None:
+    path = tmp_path / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=9, processes=1, containers=9)
+    connection.execute("UPDATE container_totals SET memory = 100, memory_limit = 1000")
+    set_to = "UPDATE container_totals SET memory = ?, memory_limit = ? WHERE container_name = ?"
+    connection.execute(set_to, (96, 100, "so1-0-1"))
+    connection.execute(set_to, (90_000, None, "so1-0-2"))
+    connection.commit()
+    connection.close()
+    rows = figures(path, now, "containers", "RAM per container, % of its limit")
+    assert {row["value"] for row in rows if row["name"] == "so1-0-1"} == {96}
+    assert "so1-0-2" not in {row["name"] for row in rows}, "it has no limit"
+    assert {row["value"] for row in rows if row["name"] == "the fullest other"} == {10}
+
+
+def test_the_line_of_ram_is_where_the_alert_is(filled: Path, now: int) -> None:
+    rules = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
+    (alert,) = [rule for rule in rules if rule["alert"] == "So1MemoryNearlyFull"]
+    assert alert["expr"].endswith("< 0.1")
+    assert {row["90 % used"] for row in figures(filled, now, "system", "RAM of the host")} == {
+        7_200_000
+    }
+
+
 def test_what_is_summed_is_all_there_is(filled: Path, now: int) -> None:
     connection = plugin.connect(filled)
     (total,) = connection.execute(
@@ -195,10 +249,14 @@ def test_a_spike_is_seen_with_its_culprit_however_long_the_range(tmp_path: Path,
     connection.commit()
     connection.close()
     dashboard = plugin.load("system")
-    (query,) = [q for q in plugin.queries(dashboard) if q.place.endswith("CPU by process")]
+    (query,) = [
+        q for q in plugin.queries(dashboard) if q.place.endswith("CPU by process, % of one CPU")
+    ]
     rows = ask(path, dashboard, query, now, 7 * 24 * HOUR_MS)[1]
     assert max(row["value"] for row in rows) == 395
-    (over_time,) = [q for q in plugin.queries(dashboard) if q.place.endswith("CPU over time")]
+    (over_time,) = [
+        q for q in plugin.queries(dashboard) if q.place.endswith("CPU of the host, % of all CPUs")
+    ]
     rows = ask(path, dashboard, over_time, now, 7 * 24 * HOUR_MS)[1]
     assert max(row["peak"] for row in rows) == 99.0
 
@@ -237,7 +295,7 @@ def test_ticks_further_apart_than_the_intervals_are_no_gaps(tmp_path: Path, now:
     connection.execute("DELETE FROM metrics WHERE id % 6")
     connection.commit()
     connection.close()
-    rows = figures(path, now, "system", "RAM")
+    rows = figures(path, now, "system", "RAM of the host")
     assert len(rows) == 30
     assert all(row["used"] is not None for row in rows)
 
@@ -252,4 +310,5 @@ def test_after_the_clock_was_set_back_the_last_tick_is_the_one_written_last(
     connection.close()
     assert figures(path, now, "system", "Processes") == [{"processes": 4}]
     (row,) = figures(path, now, "system", "Last tick")
-    assert 59 <= row["age"] <= 120
+    # The session began at `now`, which may be minutes ago.
+    assert row["age"] == pytest.approx(time.time() - (now / 1000 - 60), abs=5)

@@ -194,11 +194,11 @@ def test_the_template_writes_every_key_of_the_daemon_and_no_other() -> None:
     template = (ROOT / "roles/so1_daemon/templates/config.toml.j2").read_text()
     loop = re.search(r"\[workload\]\n\{% for name in (\[.*?\]) %\}", template)
     assert loop
-    others = {("workload", name) for name in yaml.safe_load(loop[1])}
+    others: set[tuple[str, ...]] = {("workload", name) for name in yaml.safe_load(loop[1])}
     # The users are a table of their own; where the database is follows from where all state is.
     assert "[metrics.users]" in template
     assert 'path = "{{ so1_daemon_state }}/metrics.db"' in template
-    others |= {("metrics", "users"), ("store", "path")}
+    others |= {("metrics", "users"), ("store", "path"), ("notify", "webhook", "secret")}
     assert set(KEYS.values()) | others == daemon_configuration()
 
 

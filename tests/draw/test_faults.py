@@ -26,7 +26,7 @@ def unknown_option(shown: Shown) -> None:
 
 
 def unknown_field_option(shown: Shown) -> None:
-    panel(shown, "CPU now")["fieldConfig"]["defaults"]["decimal"] = 1
+    panel(shown, "CPU now, % of one CPU")["fieldConfig"]["defaults"]["decimal"] = 1
 
 
 def unknown_type(shown: Shown) -> None:
@@ -53,7 +53,7 @@ def lone_point(shown: Shown) -> None:
 
 
 def long_legend(shown: Shown) -> None:
-    (frame,) = shown["frames"][str(panel(shown, "CPU per container")["id"])]
+    (frame,) = shown["frames"][str(panel(shown, "CPU per container, % of one CPU")["id"])]
     name = next(field for field in frame["fields"] if field["name"] == "name")
     name["values"] = [f"container-{number % 20}" for number in range(frame["length"])]
 

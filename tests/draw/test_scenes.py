@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Nothing is wrong with any dashboard of any host, on a small screen and on a large one."""
 
+import re
+import time
 from typing import Any
 
 import pytest
 
 from benchmarks.dashboards import plugin
+from draw import fleet
 from draw.browser import Browser
 from draw.faults import faults, idle_overrides
 from draw.scenes import FILLED, SCENES, Scene, Sources
@@ -77,17 +80,36 @@ def test_an_outage_is_a_gap_in_every_line(drawn: Draw, name: str) -> None:
             assert any(not line["gaps"] for line in panel["series"]), panel["title"]
 
 
+PLOTS = """
+[...document.querySelectorAll('[data-panel]')].map(panel => panel.querySelector('.u-over'))
+    .filter(plot => plot).map(plot => plot.getBoundingClientRect())
+    .map(({left, right}) => [Math.round(left), Math.round(right)])
+"""
+"""From where to where the plot of each graph reaches, in pixels."""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", sorted(FILLED))
+def test_graphs_below_each_other_line_up_in_time(
+    browser: Browser, made: Sources, name: str, width: int
+) -> None:
+    browser.draw(made.shown(BY_NAME[name], "dark"), width)
+    plots = browser.evaluate(PLOTS)
+    assert len(plots) >= 4
+    columns = {(left, right) for left, right in plots}
+    assert len(columns) == 2, "all are in one of two columns"
+
+
 def test_the_culprit_of_a_spike_has_a_name(drawn: Draw) -> None:
     found = panels(drawn, "system-busy")
-    for title in ("CPU by process", "RAM by process"):
+    for title in ("CPU by process, % of one CPU", "RAM by process"):
         legend = found[title]["text"].split("Max")[1].split()
         assert legend[0] == "mysqldump", title
 
 
 def test_nothing_is_said_of_states_that_there_are_not(drawn: Draw) -> None:
-    assert "zombie Last *: 0" in " ".join(
-        panels(drawn, "system-idle")["Process states"]["text"].split()
-    )
+    states = panels(drawn, "system-idle")["Process states"]["text"].split()
+    assert states[states.index("zombie") + 1] == "0"
 
 
 def test_a_host_that_is_gone_is_first(drawn: Draw) -> None:
@@ -100,6 +122,30 @@ def test_a_host_that_is_gone_is_first(drawn: Draw) -> None:
         "warning",
         "info",
     ]
+
+
+def test_a_host_that_is_gone_is_not_taken_for_current(drawn: Draw) -> None:
+    found = panels(drawn, "fleet-fleet-srv-01")
+    assert "srv-10, gone" in found["RAM of the hosts, the fullest"]["text"]
+    assert "Last" not in found["RAM of the hosts, the fullest"]["text"]
+
+
+def test_the_worst_host_is_shown_unless_one_is_chosen() -> None:
+    variables = plugin.load("fleet")["templating"]["list"]
+    (host,) = [variable for variable in variables if variable["name"] == "host"]
+    # Grafana takes the first.
+    assert host["sort"] == 0
+    assert not host.get("current")
+    asked = re.fullmatch(r"query_result\((.*)\)", host["query"])
+    assert asked
+    now = int(time.time())
+    with fleet.prometheus(now) as prometheus:
+        found = prometheus.result("query", query=asked[1], time=now)
+    names = [one["metric"]["instance"] for one in found]
+    assert names[:2] == [fleet.GONE, fleet.SLOW]
+    assert sorted(names) == [*fleet.HOSTS]
+    told = f'{{instance="{names[0]}"}} 2 1764000000000'
+    assert re.findall(host["regex"].strip("/"), told) == [fleet.GONE]
 
 
 def test_above_the_quota_is_seen(drawn: Draw) -> None:

@@ -24,6 +24,11 @@ def test_this_host_is_shown_and_then_where_the_time_went(tmp_path: Path) -> None
     assert first.returncode == 0, first.stdout + first.stderr
     assert re.search(r"^ +PID +", first.stdout, re.MULTILINE)
     assert "make up" in first.stdout
+    # A page that fits a terminal of a common size, and tells nobody who only looks to start Docker.
+    shown = [line for line in first.stdout.splitlines() if str(tmp_path) not in line]
+    assert max(map(len, shown)) <= 100
+    assert len(first.stdout.splitlines()) < 50
+    assert "start the Docker service" not in first.stdout
     assert re.findall(r"^(\w+) +\d+:\d\d$", first.stdout, re.MULTILINE) == [
         "packages",
         "look",
@@ -32,6 +37,9 @@ def test_this_host_is_shown_and_then_where_the_time_went(tmp_path: Path) -> None
     again = look(tmp_path, os.environ["PATH"])
     assert "fetching" in first.stdout
     assert "fetching" not in again.stdout
+    # The Python that the packages were installed for is gone, as after an upgrade of the system.
+    (tmp_path / "look" / "bin" / "python").unlink()
+    assert look(tmp_path, os.environ["PATH"]).returncode == 0
 
 
 def test_a_python_that_is_too_old_is_told(tmp_path: Path) -> None:

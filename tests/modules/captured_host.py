@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from so1.store.database import Database
+from so1.store.removal import Removal, Step
+from so1.store.removals import Removals
 from tests.modules.ansible_commands import run_module
 
 HERE = Path(__file__).resolve().parent
@@ -40,15 +44,49 @@ class Host:
     def limits(self) -> Path:
         return self.proc / "so2_memory_limits"
 
+    @property
+    def database(self) -> Path:
+        return self.root / "metrics.db"
+
     def unload(self, name: str) -> None:
         """Take a kernel module away, as rmmod does."""
         documents = {"sysinfo": self.sysinfo, "continfo": self.continfo}
         documents.get(name, self.limits).unlink()
         shutil.rmtree(self.sys / "module" / name)
 
+    def fill_the_wastebasket(self) -> None:
+        """Give it the daemon's database, with a container at each step of the way."""
+        with contextlib.closing(Database(self.database)) as database:
+            steps: list[Step] = [
+                "stopping",
+                "trashed",
+                "trashed",
+                "returning",
+                "returned",
+                "emptied",
+            ]
+            rows = [
+                Removal(
+                    container_id=f"{number:064x}",
+                    container_name="c",
+                    image="alpine",
+                    class_="low",
+                    rule="excess-low",
+                    reason="x",
+                    step=step,
+                    timestamp=1,
+                )
+                for number, step in enumerate(steps)
+            ]
+            journal = Removals(database)
+            journal.write(rows)
+            for number in (1, 4):
+                journal.measured(f"{number:064x}", 4_096)
+
     def run(self, **options: Any) -> dict[str, Any]:
         """Run the module on this host; return the JSON it prints."""
         roots = {"proc_root": str(self.proc), "sys_root": str(self.sys)}
+        roots["database"] = str(self.database)
         return run_module("so1_facts", roots | options)
 
     def facts(self, **options: Any) -> dict[str, Any]:

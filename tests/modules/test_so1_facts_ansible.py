@@ -52,11 +52,13 @@ def test_the_examples_run_in_check_mode_too(host: Host, tmp_path: Path) -> None:
         for task in yaml.safe_load(so1_facts.EXAMPLES)
     ]
     name = "{{ ansible_facts.so1.processes | map(attribute='name') | select('search', '7.7') }}"
+    host.fill_the_wastebasket()
+    roots = {"proc_root": host.proc, "sys_root": host.sys, "database": host.database}
     play = {
         "hosts": "localhost",
         "gather_facts": False,
         "module_defaults": {
-            "so1_facts": {"proc_root": str(host.proc), "sys_root": str(host.sys)},
+            "so1_facts": {key: str(value) for key, value in roots.items()},
         },
         "tasks": [
             *tasks,
@@ -106,7 +108,9 @@ def test_the_options_are_the_documented_ones(
 def test_every_returned_key_is_documented_with_a_sample(
     host: Host, documented: dict[str, Any]
 ) -> None:
+    host.fill_the_wastebasket()
     facts = {"so1": host.facts(top=0)}
+    assert set(facts["so1"]) >= {"wastebasket", "memory_limits"}
     assert undocumented(facts, documented["return"]["ansible_facts"], "ansible_facts") == []
 
 

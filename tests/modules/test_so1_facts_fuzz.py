@@ -42,7 +42,7 @@ def survives(source: so1_facts.Source, content: bytes) -> None:
     """Give every module this document: each part is in the facts or has its problem."""
     for name in (*so1_facts.MODULES, so1_facts.LIMITER):
         source.path(name).write_bytes(content)
-    facts, problems = so1_facts.gather(source, SUBSET, "rss", 3)
+    facts, problems = so1_facts.gather(source, source.proc_root / "none", SUBSET, "rss", 3)
     there = [part for part in ("memory", "containers", "memory_limits") if part in facts]
     assert len(problems) + len(there) == 3
     for problem in problems:

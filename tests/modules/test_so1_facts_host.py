@@ -80,10 +80,12 @@ def test_top_cuts_every_list_and_no_count(host: Host) -> None:
         (["containers"], {"container_count", "containers"}),
         (["modules"], {"modules"}),
         (["limits"], {"memory_limit_count", "memory_limits"}),
+        (["wastebasket"], {"wastebasket"}),
         (["memory", "modules"], {"memory", "modules"}),
     ],
 )
 def test_a_subset_is_all_that_is_returned(host: Host, subset: list[str], keys: set[str]) -> None:
+    host.fill_the_wastebasket()
     assert set(host.facts(gather_subset=subset)) == {"present", "reason", *keys}
 
 
@@ -138,6 +140,35 @@ def test_nobody_is_limited(host: Host) -> None:
     host.limits.write_text("[]\n")
     facts = host.facts()
     assert (facts["memory_limit_count"], facts["memory_limits"]) == (0, [])
+
+
+def test_what_is_in_the_wastebasket(host: Host) -> None:
+    host.fill_the_wastebasket()
+    before = sorted(path.name for path in host.root.iterdir())
+    facts = host.facts(gather_subset="wastebasket")
+    assert facts["wastebasket"] == {"containers": 3, "size": 4_096}
+    assert host.facts()["wastebasket"] == facts["wastebasket"]
+    assert sorted(path.name for path in host.root.iterdir()) == before
+
+
+@pytest.mark.parametrize("content", [None, b"no database", b""])
+def test_a_wastebasket_that_cannot_be_read(host: Host, content: bytes | None) -> None:
+    if content is not None:
+        host.database.write_bytes(content)
+    facts = host.facts()
+    assert (facts["present"], facts["reason"]) == (True, None)
+    assert "wastebasket" not in facts
+    result = host.run(gather_subset=["all", "wastebasket"])
+    assert result["failed"]
+    assert f"{host.database} cannot be read (" in result["msg"]
+    assert "use `become: true`" in result["msg"]
+    assert host.database.exists() == (content is not None)
+
+
+def test_a_fifo_in_the_place_of_the_database_does_not_hang_it(host: Host) -> None:
+    os.mkfifo(host.database)
+    assert "wastebasket" not in host.facts()
+    assert "it is not a regular file" in host.run(gather_subset="wastebasket")["msg"]
 
 
 def test_check_mode_gives_the_same(host: Host) -> None:

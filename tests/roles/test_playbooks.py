@@ -113,3 +113,19 @@ def test_a_step_has_its_tag(step: str) -> None:
     assert ("so1_daemon : Make the wheels on the controller" in listed) == (step == "install")
     assert ("kernel_modules : The modules are built" in listed) == (step == "install")
     assert ("kernel_modules : The modules' parameters are set" in listed) == (step == "configure")
+
+
+def test_one_part_needs_nothing_that_another_found_out(tmp_path: Path) -> None:
+    """What Ansible runs of every role whatever the tags are: the checks of its arguments."""
+    (_, play, *_) = yaml.safe_load((REPOSITORY / "playbooks/site.yml").read_text())
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    hosts = {"monitored": {"hosts": {"localhost": {"ansible_connection": "local"}}}}
+    (tmp_path / "hosts.json").write_text(json.dumps(hosts))
+    asked(
+        "ansible-playbook",
+        "-i",
+        str(tmp_path / "hosts.json"),
+        str(tmp_path / "play.yml"),
+        "--tags",
+        "none",
+    )

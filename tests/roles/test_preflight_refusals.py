@@ -23,6 +23,7 @@ SCRIPT = REPOSITORY / "roles/preflight/files/refusals.py"
 KERNEL = "6.1.0-56-amd64"
 HEADERS = f"linux-headers-{KERNEL}"
 OUR_USER = "so1:x:998:997::/var/lib/so1:/usr/sbin/nologin"
+OUR_TELLER = "so1-notify:x:996:995::/var/lib/so1-notify:/usr/sbin/nologin"
 Tree = dict[str, str]
 
 
@@ -51,13 +52,15 @@ WELL: Tree = {
     f"/lib/modules/{KERNEL}/build/Makefile": "",
 }
 SET_UP: Tree = {
-    "/etc/passwd": f"root:x:0:0:root:/root:/bin/bash\n{OUR_USER}\n",
+    "/etc/passwd": f"root:x:0:0:root:/root:/bin/bash\n{OUR_USER}\n{OUR_TELLER}\n",
     "/etc/group": "root:x:0:\ndocker:x:990:so1\nso1:x:997:\n",
     "/opt/so1/venv/.installed": "of these sources",
     "/usr/local/bin/so1": "-> /opt/so1/venv/bin/so1",
     "/var/lib/so1/metrics.db": "",
     "/etc/systemd/system/so1.service": "[Service]\nExecStart=/opt/so1/venv/bin/so1 daemon\n",
     "/etc/so1/config.toml": "# Ansible managed\n# `so1 config check` says whether it is valid\n",
+    "/etc/systemd/system/so1-notify-mail.service": "ExecStart=/opt/so1/venv/bin/so1 notify\n",
+    "/var/lib/so1-notify/mail.json": "{}",
     "/etc/so1/grafana-admin-password": "",
     "/etc/so1/grafana/secret/admin-password": "",
     "/etc/modprobe.d/so1.conf": "# Ansible managed\noptions sysinfo suffix=202300539 gid=997\n",
@@ -235,6 +238,24 @@ SENTENCES: list[tuple[str, Tree, dict[Any, Any], dict[str, Any]]] = [
     (
         FOREIGN.format("the service /lib/systemd/system/so1.service"),
         {"/lib/systemd/system/so1.service": "ExecStart=/usr/bin/so1\n"},
+        {},
+        {},
+    ),
+    (
+        FOREIGN.format("the user so1-notify (its home is /home/n)"),
+        {"/etc/passwd": "so1-notify:x:1000:1000:,,,:/home/n:/bin/bash\n"},
+        {},
+        {},
+    ),
+    (
+        FOREIGN.format("the folder /var/lib/so1-notify"),
+        {"/var/lib/so1-notify/notes": ""},
+        {},
+        {},
+    ),
+    (
+        FOREIGN.format("the service /etc/systemd/system/so1-notify-mail.service"),
+        {"/etc/systemd/system/so1-notify-mail.service": "ExecStart=/usr/bin/mail\n"},
         {},
         {},
     ),

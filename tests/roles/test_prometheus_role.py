@@ -132,6 +132,7 @@ CHANGED = config.Config(
     docker=config.Docker(timeout=15.5),
     store=config.Store(retention_days=16.5, events_days=91, max_mib=17, top_processes=18),
     metrics=config.Metrics(port=19_000, top_processes=21, max_series=2_200),
+    notify=config.Notify(per_hour=26, oldest_hours=27, batch_seconds=28),
 )
 """Every number another than by default, and than any other."""
 
@@ -140,7 +141,7 @@ def numbers(settings: config.Config) -> dict[str, float]:
     """Those of the role's variables that are numbers, as a configuration has them."""
     whole = msgspec.to_builtins(settings)
     flat = whole | whole["store"]  # whose name is in no variable's
-    for section in ("snapshot", "governor", "docker", "metrics", "workload"):
+    for section in ("snapshot", "governor", "docker", "metrics", "notify", "workload"):
         flat |= {f"{section}_{key}": value for key, value in whole[section].items()}
     return {
         f"so1_daemon_{name}": value for name, value in flat.items() if type(value) in (int, float)

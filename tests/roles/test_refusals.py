@@ -42,6 +42,16 @@ REFUSED: dict[str, Sentences] = {
             (KEPT, [9]),
         ],
         "so1_daemon_suffix": [(SUFFIX, ["", "a/b", "a b", "ñ", "x" * 33, "x\n"])],
+        "so1_daemon_notify_per_hour": [("must be from 1 to 3600; it is {}.", [0, 3_601])],
+        "so1_daemon_notify_events": [
+            ("must have entries such as remove/done or */failed.", [["remove"], ["a/b\n"], ["*"]]),
+        ],
+        "so1_daemon_notify_mail_to": [
+            ("must have addresses", [[], ["-oQ/tmp"], ["a,b@c"], ["a@b\n"], ["|/bin/sh"], [""]]),
+        ],
+        "so1_daemon_notify_webhook_url": [
+            ("must begin with https:// or http://", ["", "ftp://a", "https://a b", "https://a\n"]),
+        ],
         "so1_daemon_docker_host": [(HOST + "{}.", ["", "unix://", "/run/x", "http://a"])],
     },
     "workload": {
@@ -97,6 +107,9 @@ TAKEN: dict[str, dict[str, list[Any]]] = {
     },
     "so1_daemon": {
         "so1_daemon_suffix": ["202300539", "x" * 32, "a_B-1"],
+        "so1_daemon_notify_events": [["remove/done", "*/*"], []],
+        "so1_daemon_notify_mail_to": [["root", "ops+so1@mail.example.org"]],
+        "so1_daemon_notify_webhook_url": ["https://example.org/a?b=c", "http://127.0.0.1:8080"],
         "so1_daemon_docker_host": ["unix:///run/x", "tcp://127.0.0.1:2375"],
     },
     "workload": {
@@ -117,7 +130,8 @@ TAKEN: dict[str, dict[str, list[Any]]] = {
     },
 }
 # What else a value needs in order to matter, or to be right.
-BESIDE = {
+BESIDE: dict[str, dict[str, Any]] = {
+    "so1_daemon_notify_webhook_url": {"so1_daemon_notify_webhook_enabled": True},
     "so1_grafana_image_source": {"so1_grafana_image_archive": HERE},
     "so1_grafana_image_archive": {"so1_grafana_image_source": "archive"},
 }

@@ -18,6 +18,16 @@ def run(*command: object) -> str:
     return done.stdout
 
 
+def release(prefix: Path) -> list[str | Path]:
+    """The script, with the settings' places beside the prefix."""
+    return [
+        SCRIPTS / "release.sh",
+        prefix,
+        prefix.parent / "config.toml",
+        prefix.parent / "so1.service",
+    ]
+
+
 def in_use(prefix: Path) -> str:
     return (prefix / "venv").readlink().name
 
@@ -32,7 +42,9 @@ def test_a_host_installs_from_pypi_beside_what_it_has(tmp_path: Path) -> None:
     for stamp in ("first", "second", "third"):
         copy = prefix / "wheels.tar"
         copy.write_bytes(archive.read_bytes())
-        run(SCRIPTS / "release.sh", prefix, "install", copy, stamp, "pypi")
+        for settings in ("config.toml", "so1.service") if stamp != "first" else ():
+            (tmp_path / settings).write_text(f"of the one before {stamp}")
+        run(*release(prefix), "install", copy, stamp, "pypi")
         assert in_use(prefix) == stamp
         assert not copy.exists()
         # Whoever runs it next may not write it.
@@ -49,10 +61,18 @@ def test_a_host_installs_from_pypi_beside_what_it_has(tmp_path: Path) -> None:
     assert exact <= {one.lower().replace("_", "-") for one in pinned}
     # Whoever calls so1 may, whatever the login's umask.
     assert so1.stat().st_mode & 0o005 == 0o005
-    run(SCRIPTS / "release.sh", prefix, "back")
+    # Each with the settings that it ran with: an older one would refuse what a newer one knows.
+    configuration = tmp_path / "config.toml"
+    configuration.write_text("of third")
+    configuration.chmod(0o640)
+    run(*release(prefix), "back")
     assert in_use(prefix) == "second"
-    run(SCRIPTS / "release.sh", prefix, "back")
+    assert configuration.read_text() == "of the one before third"
+    assert (tmp_path / "so1.service").read_text() == "of the one before third"
+    run(*release(prefix), "back")
     assert in_use(prefix) == "third"
+    assert configuration.read_text() == "of third"
+    assert configuration.stat().st_mode & 0o777 == 0o640
 
 
 def test_what_cannot_be_installed_leaves_what_is_in_use(tmp_path: Path) -> None:
@@ -61,7 +81,7 @@ def test_what_cannot_be_installed_leaves_what_is_in_use(tmp_path: Path) -> None:
     (prefix / "venv").symlink_to("releases/good")
     (prefix / "wheels.tar").write_bytes(b"half an archive")
     done = subprocess.run(
-        [SCRIPTS / "release.sh", prefix, "install", "wheels.tar", "bad", "pypi"],
+        [*release(prefix), "install", "wheels.tar", "bad", "pypi"],
         capture_output=True,
         check=False,
     )
@@ -86,15 +106,19 @@ def test_a_version_that_does_not_start_gives_way_to_the_one_before(tmp_path: Pat
     for name in ("good", "bad"):
         (prefix / "releases" / name).mkdir(parents=True)
     (prefix / "releases/bad/broken").touch()
+    (prefix / "releases/good/settings").mkdir()
+    (prefix / "releases/good/settings/config.toml").write_text("the old one")
+    (tmp_path / "config.toml").write_text("one that the old version refuses")
     (prefix / "venv").symlink_to("releases/bad")
     (prefix / "previous").symlink_to("releases/good")
     (prefix / ".untried").touch()
-    restart = [str(SCRIPTS / "release.sh"), str(prefix), "restart"]
+    restart = [*release(prefix), "restart"]
     environment = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}"}
     done = subprocess.run(restart, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1
     assert "the one before runs again" in done.stderr
     assert in_use(prefix) == "good"
+    assert (tmp_path / "config.toml").read_text() == "the old one"
     # One that has run before is not given up for a fault of the moment.
     (prefix / "releases/good/broken").touch()
     done = subprocess.run(restart, capture_output=True, text=True, check=False, env=environment)

@@ -20,17 +20,18 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _COMMANDS = {
     "daemon": "Watch this host until told to stop.",
-    "status": "Show whether the daemon runs, its last tick, and containers against the policy.",
+    "status": "Show whether the daemon runs, and whether containers are within the policy.",
     "snapshot": "Show what runs now, as a table or as JSON.",
     "top": "Show what runs, live.",
     "plan": "Show what the governor would do now, and why.",
     "replay": "Show what another policy would have removed, and when.",
     "events": "Show what the daemon did, refused or could not do.",
+    "notify": "Tell somebody of events, by a webhook or by mail.",
     "workload": "Make test load: containers for the governor to deal with.",
     "cleanup": "Remove the managed containers, and nothing else.",
     "trash": "Show or empty the wastebasket of removed containers.",
     "undo": "Take back a container that was removed.",
-    "limit": "Cap the memory that running processes may ask for.",
+    "limit": "Cap the address space (virtual memory) of running processes.",
     "report": "Summarise a period as a table, CSV or a web page.",
     "config": "Check the configuration file.",
 }
@@ -94,7 +95,7 @@ class _Lazy(click.Group):
 )
 @click.pass_context
 def main(ctx: click.Context, path: Path) -> None:
-    """Watch a Docker host, keep its containers within policy, and tell its history.
+    """Watch a Docker host, keep its containers within policy, and show its history.
 
     Exit codes: 0 done, 1 it failed (one sentence on standard error says why), 2 wrong usage;
     `so1 status` also 3, degraded.

@@ -15,6 +15,15 @@ Count = Annotated[int, Meta(ge=0, le=10_000)]
 FilePath = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 
 
+Format = Literal["json", "slack", "ntfy"]
+Chosen = Annotated[str, Meta(pattern=r"\A([a-z]+|\*)/([a-z]+|\*)\Z")]
+Address = Annotated[
+    str,
+    # No option of sendmail, no header, no second address.
+    Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._%+=-]{0,63}(@[A-Za-z0-9][A-Za-z0-9.-]{0,252})?\Z"),
+]
+
+
 class ConfigError(Exception):
     """The configuration cannot be used; the message names the file and the key."""
 
@@ -117,6 +126,45 @@ class Workload(Section, frozen=True):
     )
 
 
+class Webhook(Section, frozen=True):
+    """Messages by HTTP POST.
+
+    `secret` is a file: line 1 is the URL, line 2, if there is one, a bearer token.
+    """
+
+    enabled: bool = False
+    format: Format = "json"
+    secret: FilePath = "/etc/so1/notify-webhook"  # noqa: S105 - where it is
+
+
+class Mail(Section, frozen=True):
+    """Messages by the program `sendmail`, to people in `to`."""
+
+    enabled: bool = False
+    to: Annotated[list[Address], Meta(min_length=1, max_length=100)] = msgspec.field(
+        default_factory=lambda: ["root"]
+    )
+    sendmail: Annotated[str, Meta(pattern=r"\A/[^\x00]+\Z")] = "/usr/sbin/sendmail"
+
+
+class Notify(Section, frozen=True):
+    """Which events somebody is told of, and how often.
+
+    `events` has patterns of kind and outcome; a `*` stands for any. Events are collected for
+    `batch_seconds`, and at most `per_hour` messages are sent. What is older than `oldest_hours` is
+    only counted.
+    """
+
+    events: list[Chosen] = msgspec.field(
+        default_factory=lambda: ["*/done", "*/refused", "*/failed"]
+    )
+    batch_seconds: Annotated[float, Meta(ge=0, le=3_600)] = 30
+    per_hour: Annotated[int, Meta(ge=1, le=3_600)] = 20
+    oldest_hours: Annotated[float, Meta(gt=0, le=87_600)] = 24
+    webhook: Webhook = Webhook()
+    mail: Mail = Mail()
+
+
 class Config(Section, frozen=True):
     """The whole file; every key has a default, so an empty file is a valid one."""
 
@@ -127,6 +175,7 @@ class Config(Section, frozen=True):
     docker: Docker = Docker()
     store: Store = Store()
     metrics: Metrics = Metrics()
+    notify: Notify = Notify()
     workload: Workload = Workload()
 
 

@@ -48,6 +48,11 @@ _CUT = (
 class EngineError(Exception):
     """The engine did not do what it was asked; the message is one sentence with the way out."""
 
+    def __init__(self, what: str, way_out: str = "") -> None:
+        """Say what went wrong, and the way out of it where there is one."""
+        super().__init__(f"{what}; {way_out}" if way_out else what)
+        self.what = what
+
 
 class UnreachableError(EngineError):
     """The engine is down, slow or not for us; the next question would fare no better."""
@@ -280,7 +285,7 @@ class Engine:
             raise EngineError(f"{what}: {_said(error)}") from error
         except (DockerException, requests.RequestException, OSError) as error:
             self._disconnect(client)
-            raise UnreachableError(_unreachable(error, docker)) from error
+            raise _unreachable(error, docker) from error
         except (msgspec.DecodeError, LookupError, TypeError, ValueError) as error:
             raise EngineError(
                 f"{what}: what {docker.host} answers is not Docker's ({error})"
@@ -695,29 +700,31 @@ def _knock(docker: Docker) -> None:
             door.connect(path)
 
 
-def _unreachable(error: BaseException, docker: Docker) -> str:
+def _unreachable(error: BaseException, docker: Docker) -> UnreachableError:
     host = docker.host
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, requests.Timeout | TimeoutError):
-            return (
-                f"{host} did not answer within {docker.timeout:g} s;"
-                " look at the Docker service, or raise docker.timeout"
+            return UnreachableError(
+                f"{host} did not answer within {docker.timeout:g} s",
+                "look at the Docker service, or raise docker.timeout",
             )
         number = getattr(cause, "errno", None)
         if number in (errno.EACCES, errno.EPERM):
-            return f"{host} may not be used; be root or a member of the group docker"
+            return UnreachableError(
+                f"{host} may not be used", "be root or a member of the group docker"
+            )
         if number in (errno.ENOENT, errno.ECONNREFUSED):
-            return (
-                f"nothing listens on {host}; start the Docker service, or set docker.host"
-                " in the configuration"
+            return UnreachableError(
+                f"nothing listens on {host}",
+                "start the Docker service, or set docker.host in the configuration",
             )
     if any(isinstance(cause, _CUT) for cause in causes):
-        return (
-            f"{host} ended in the middle of an answer; the Docker service may have stopped or"
-            " been restarted"
+        return UnreachableError(
+            f"{host} ended in the middle of an answer",
+            "the Docker service may have stopped or been restarted",
         )
-    return f"{host} cannot be used: {_short(causes[-1])}"
+    return UnreachableError(f"{host} cannot be used: {_short(causes[-1])}")
 
 
 def _tagged(image: str) -> tuple[str, str]:

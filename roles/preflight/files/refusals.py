@@ -301,14 +301,20 @@ def foreign(host: Host, wanted: Wanted) -> Iterator[str]:
             and not any(name.startswith("metrics.db") for name in state)
         ):
             yield "the folder /var/lib/so1"
+        teller = host.entry("passwd", "so1-notify")
+        if teller and teller[5:7] != ["/var/lib/so1-notify", "/usr/sbin/nologin"]:
+            yield f"the user so1-notify (its home is {teller[5]})"
+        if host.names("/var/lib/so1-notify") and not teller:
+            yield "the folder /var/lib/so1-notify"
         link = "/usr/local/bin/so1"
         if host.there(link):
             target = str(host.path(link).readlink()) if host.path(link).is_symlink() else ""
             if not target.startswith("/opt/so1/"):
                 yield f"the command {link}"
-        unit = host.unit_file("so1.service")
-        if unit and not says(host, unit, "^ExecStart=/opt/so1/"):
-            yield f"the service {unit}"
+        for name in ("so1", "so1-notify-webhook", "so1-notify-mail"):
+            unit = host.unit_file(f"{name}.service")
+            if unit and not says(host, unit, "^ExecStart=/opt/so1/"):
+                yield f"the service {unit}"
         file = "/etc/so1/config.toml"
         if host.there(file) and not says(host, file, "`so1 config check`"):
             yield f"the file {file}"

@@ -2,18 +2,41 @@
 # SPDX-License-Identifier: MIT
 # On the host: the installed versions of the package, each in a venv of its own beneath PREFIX/releases. PREFIX/venv is a
 # link to the one in use, PREFIX/previous to the one before; PREFIX/.untried says that the one in use has not run yet.
+# A version that is no longer in use keeps its configuration and its unit: an older one would refuse newer settings.
 #
-# usage: release.sh PREFIX install ARCHIVE STAMP pypi|wheelhouse [EXTRA]   installs a version and puts it in use
-#        release.sh PREFIX restart   starts the daemon anew; a version that does not start gives way to the one before
-#        release.sh PREFIX back      puts the version before in use
+# usage: release.sh PREFIX CONFIGURATION UNIT ACTION
+#   install ARCHIVE STAMP pypi|wheelhouse [EXTRA]   installs a version and puts it in use
+#   restart   starts the daemon anew; a version that does not start gives way to the one before
+#   back      puts the version before in use, with its configuration and its unit
 set -euo pipefail
 umask 022 # whatever the login's is: the daemon's user and everybody who calls so1 reads what is installed
 cd "$1"
+settings=("$2" "$3")
 
 # Replaces a link in one step.
 link() {
     ln -sfn "$1" ".$2"
     mv -T ".$2" "$2"
+}
+
+# Keeps with a version the settings that it runs with.
+keep_settings() {
+    local file
+    mkdir -p "$1/settings"
+    for file in "${settings[@]}"; do
+        [ ! -e "$file" ] || cp -p "$file" "$1/settings/"
+    done
+}
+
+# Puts the settings of the version in use in their places.
+restore_settings() {
+    local file kept
+    for file in "${settings[@]}"; do
+        kept=venv/settings/${file##*/}
+        [ -e "$kept" ] || continue
+        cp -p "$kept" "$file.new"
+        mv -T "$file.new" "$file"
+    done
 }
 
 install() {
@@ -48,7 +71,10 @@ install() {
         link releases/before venv
     fi
     in_use=$(readlink venv || true)
-    [ -z "$in_use" ] || [ "$in_use" = "$release" ] || link "$in_use" previous
+    if [ -n "$in_use" ] && [ "$in_use" != "$release" ]; then
+        keep_settings "$in_use"
+        link "$in_use" previous
+    fi
     touch .untried
     link "$release" venv
     for old in releases/*; do
@@ -64,8 +90,10 @@ back() {
         return 1
     fi
     in_use=$(readlink venv)
+    keep_settings "$in_use"
     link "$(readlink previous)" venv
     link "$in_use" previous
+    restore_settings
 }
 
 restart() {
@@ -77,6 +105,7 @@ restart() {
     if [ -e .untried ] && [ -L previous ]; then
         rm .untried
         back
+        systemctl daemon-reload
         systemctl restart so1.service
         echo "The new version did not start, so the one before runs again; \`journalctl -u so1\` says why." >&2
     else
@@ -85,4 +114,4 @@ restart() {
     return 1
 }
 
-"$2" "${@:3}"
+"$4" "${@:5}"

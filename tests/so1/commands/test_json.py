@@ -16,6 +16,8 @@ from tests.docs.test_commands import THERE
 ACTS = {
     "so1 daemon",
     *(f"so1 limit {what}" for what in ("add", "update", "remove", "run")),
+    "so1 notify run",
+    "so1 notify test",
     "so1 trash empty",
     "so1 undo",
 }
@@ -37,7 +39,7 @@ def test_a_frame_of_top_has_all_rows(so1: Callable[..., Result], tmp_path: Path)
     assert result.exit_code == 0
     told = json.loads(result.stdout)
     assert told["source"] == "procfs"
-    assert "containers have no names: nothing listens" in told["problem"]
+    assert "Docker cannot be asked, so containers have only an id here: nothing" in told["problem"]
     shown = [row["cpu"] for row in told["processes"]]
     assert shown == sorted(shown, reverse=True)
     there = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()}

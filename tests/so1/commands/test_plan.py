@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """`so1 plan` where an engine does not tell all; test_live.py asks a real one."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from click.testing import Result
@@ -12,6 +14,9 @@ from click.testing import Result
 from so1.docker_engine import EngineError, NotFoundError, UnreachableError
 from so1.governor import checks
 from so1.model import ContainerUsage
+from so1.store.database import Database
+from so1.store.removal import Removal, Step
+from so1.store.removals import Removals
 from tests.so1.governor.containers import TAKEN, usage
 from tests.so1.governor.engine import Made, change
 
@@ -136,3 +141,49 @@ def test_another_policy_is_tried_on_what_runs_now(
     assert (count, policy["maximum"], policy["mode"]) == (1, 4, "enforce")
     result = so1("plan", "--config", str(file), "--grace", "1")
     assert (result.exit_code, "leave it out, or the numbers" in result.output) == (2, True)
+
+
+@pytest.mark.usefixtures("made")
+def test_what_is_in_the_wastebasket_is_in_no_plan_and_is_said(
+    so1: Callable[..., Result], store: Path
+) -> None:
+    def summary() -> tuple[str, int | None]:
+        told = json.loads(so1("plan", "--json", "--over", "0").stdout)
+        return so1("plan", "--over", "0").output.splitlines()[0], told["wastebasket"]
+
+    policy = (
+        "5 managed containers (5 low, 0 high), 0 others;"
+        " kept are 3 low and 2 high, at most 10; mode enforce"
+    )
+    assert summary() == (policy, None)
+    with contextlib.closing(Database(store)) as database:
+        assert summary() == (policy, 0)
+        Removals(database).write(
+            Removal(
+                container_id=f"{number:064x}",
+                container_name="c",
+                image="alpine",
+                class_="low",
+                rule="excess-low",
+                reason="x",
+                step=step,
+                timestamp=1,
+            )
+            for number, step in enumerate(get_args(Step), start=100)
+        )
+        # What is just being taken back does not run yet.
+        assert summary() == (f"{policy}; in the wastebasket are 2", 2)
+
+
+@pytest.mark.usefixtures("made")
+def test_who_may_not_look_into_the_folder_is_told_what_is_not_known(
+    so1: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", denied)
+    result = so1("plan", "--over", "0")
+    assert result.exit_code == 0
+    assert "Warning: what was taken back is not known: " in result.stderr
+    assert "are you in the group so1?" in result.stderr

@@ -13,6 +13,7 @@ from so1.exposition.own import Own
 from so1.exposition.publisher import render
 from so1.model import Charged, Container, Process
 from so1.sample import Sample
+from so1.store.database import Basket
 from so1.store.event import Event
 from tests.so1.processes import typed
 from tests.so1.samples import sample
@@ -59,6 +60,7 @@ def told(
         events=[],
         dropped={},
         database_bytes=4_096,
+        basket=Basket(2, 3_000),
         took=0.25,
         late=0.125,
     )

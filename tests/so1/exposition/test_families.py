@@ -157,6 +157,14 @@ def test_the_governor() -> None:
     assert of(shown, "so1_governor_enforcing") == 1
 
 
+def test_the_wastebasket() -> None:
+    shown = text(Families(), told())
+    assert of(shown, "so1_wastebasket_containers") == 2
+    assert of(shown, "so1_wastebasket_size_bytes") == 3_000
+    # Where it cannot be counted it is not told to be empty.
+    assert "so1_wastebasket" not in text(Families(), told(own={"basket": None}))
+
+
 def test_the_daemon() -> None:
     families = Families()
     text(families, told())

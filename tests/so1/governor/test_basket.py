@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -123,6 +124,22 @@ def test_what_is_removed_is_stopped_renamed_and_started_by_nobody(host: Host) ->
     assert '"hours_left": 24' in host.so1("trash", "--json").output
     assert "1 removed containers; see so1 trash" in host.so1("status").output
     assert json.loads(host.so1("status", "--json").output)["wastebasket"] == 1
+
+
+def test_what_is_in_it_is_counted(host: Host) -> None:
+    assert host.database.basket() == (0, 0)
+    for number in range(3):
+        host.engine.add(number)
+    host.tick()
+    # None is measured yet.
+    assert host.database.basket() == (3, 0)
+    host.tick()
+    assert host.database.basket() == (3, 3 * MIB)
+    assert host.so1("undo", "c1").exit_code == 0
+    host.tick()
+    assert host.database.basket() == (2, 2 * MIB)
+    host.database.close()
+    assert host.database.basket() is None
 
 
 @pytest.mark.parametrize("how", ["web", "--last", "event", "id", "trash name"])
@@ -311,6 +328,102 @@ def test_one_that_somebody_started_or_renamed_is_not_ours_any_more(host: Host) -
     assert host.engine.there[started]["name"] == trash_name(started, "c1")
 
 
+def test_one_that_somebody_started_and_that_ended_at_once_is_not_removed_for_good(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = host.engine.add(1, "web")
+    host.tick()
+    host.engine.change(id_, running=True, start=2)
+    host.database.hours += 25
+    usages, inspect = host.engine.usages(), host.engine.inspect
+    monkeypatch.setattr(host.engine, "usages", lambda: usages)
+
+    def ends(container_id: str) -> Any:
+        found = inspect(container_id)
+        host.engine.change(id_, running=False)
+        return found
+
+    monkeypatch.setattr(host.engine, "inspect", ends)
+    assert [(e.kind, e.outcome) for e in host.tick()] == [("undo", "done")]
+    assert id_ in host.engine.there
+
+
+def test_one_that_was_left_halfway_out_is_finished_and_not_taken_for_somebody_s(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = host.engine.add(1, "web")
+    host.tick()
+    with monkeypatch.context() as broken:
+
+        def no(*_: object) -> None:
+            raise EngineError("no space left on device")
+
+        broken.setattr(host.engine, "start", no)
+        # It is out by then: the first of the two names is given back to it.
+        rename = host.engine.rename
+
+        def once(container_id: str, name: str) -> None:
+            broken.setattr(host.engine, "rename", no)
+            rename(container_id, name)
+
+        broken.setattr(host.engine, "rename", once)
+        result = host.so1("undo", "web")
+        assert result.exit_code == 1
+        assert "what was begun is finished by the daemon" in result.output
+        (failed,) = host.tick()
+        assert (failed.kind, failed.outcome) == ("undo", "failed")
+        broken.setattr(host.engine, "inspect", no)
+        broken.setattr(host.engine, "usages", list)
+        # Not to be looked at is not to be in the wastebasket.
+        assert [(e.kind, e.outcome) for e in host.tick()] == [("undo", "failed")]
+    assert [(e.kind, e.outcome) for e in host.tick()] == [("undo", "done")]
+    one = host.engine.there[id_]
+    assert (one["name"], one["restart"], one["running"]) == ("web", "always", True)
+
+
+def test_what_went_for_good_on_a_full_disk_is_told_once_though_the_daemon_was_killed(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.engine.add(1, "web")
+    host.tick()
+    host.database.hours += 25
+    with monkeypatch.context() as full:
+        full.setattr(Removals, "write", _full)
+        # There is room for the event by then, and no time for the journal.
+        assert [(e.kind, e.outcome) for e in host.tick()] == [("trash", "done")]
+    host.governor = Governor(host.engine, NOBODY, Removals(host.database))
+    assert host.tick() == []
+    assert host.steps() == {"web": "emptied"}
+
+
+def test_one_that_somebody_started_is_left_alone_before_that_could_be_looked_at(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = host.engine.add(1, "web")
+    host.tick()
+    host.engine.change(id_, running=True, start=2)
+    before = host.engine.there
+    with basket_lock.held(host.folder):
+        assert host.tick() == []
+    with monkeypatch.context() as broken:
+        inspect = host.engine.inspect
+
+        def first(_: str) -> Any:
+            broken.setattr(host.engine, "inspect", inspect)
+            raise EngineError("broken")
+
+        usages = host.engine.usages()
+        broken.setattr(host.engine, "usages", lambda: usages)
+        broken.setattr(host.engine, "inspect", first)
+        assert host.tick() == []
+    assert host.engine.there == before
+    (event,) = host.tick()
+    assert (event.kind, event.outcome) == ("undo", "done")
+    assert "its restart policy was always" in event.detail
+    assert host.tick() == []
+    assert host.engine.there == before
+
+
 @pytest.mark.parametrize("kept", [False, True])
 def test_what_was_changed_halfway_is_given_back_to_one_that_is_not_to_go(
     host: Host, monkeypatch: pytest.MonkeyPatch, *, kept: bool
@@ -363,6 +476,24 @@ def test_with_rm_it_goes_as_before_and_the_event_says_so(host: Host) -> None:
     assert event.detail.startswith("Removed: ")
     assert host.engine.there == {}
     assert host.steps() == {"c1": "removed"}
+
+
+@pytest.mark.parametrize("command", [["trash"], ["trash", "--json"], ["trash", "empty", "--yes"]])
+def test_without_a_database_nobody_is_told_that_it_is_empty(
+    tmp_path: Path, command: list[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[store]\npath = "{tmp_path}/metrics.db"\n')
+
+    def so1(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["--config", str(config), *arguments])
+
+    said = so1(*command)
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert f"{tmp_path}/metrics.db cannot be read" in said.stderr
+    assert "has the daemon run, and are you in the group so1?" in said.stderr
+    assert said.stderr == so1("undo", "web").stderr == so1("undo", "--last").stderr
+    assert not (tmp_path / "metrics.db").exists()
 
 
 def test_after_it_is_gone_it_is_made_anew(host: Host) -> None:
@@ -421,7 +552,15 @@ def test_cleanup_for_good_empties_it_and_names_what_it_leaves(host: Host) -> Non
     result = host.so1("cleanup", "--yes", "--now")
     assert result.exit_code == 0, result.output
     assert "removed web" in result.output
-    assert "left so1-trash-000000000000-c2: so1 does not know that it set it" in result.output
+    assert (
+        "removing web for good, from the wastebasket: files of its own layer are not kept: /written"
+        "\n  docker run --detach --name web "
+    ) in result.output
+    assert (
+        "left so1-trash-000000000000-c2: so1 does not know that it set it aside;"
+        " `docker rename so1-trash-000000000000-c2 c2 && docker start c2` brings it back,"
+        " docker rm removes it\n"
+    ) in result.output
     assert set(host.engine.there) == {stranger}
 
 
@@ -476,52 +615,137 @@ def test_an_engine_that_says_nothing_leaves_the_rest_to_the_daemon(
     assert host.engine.there[id_]["name"] == "web"
 
 
-def test_a_thousand_in_the_basket_cost_a_tick_next_to_nothing(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    row = Removal(
-        container_id="",
-        container_name="c",
-        image="alpine",
-        class_="low",
-        rule="excess-low",
-        reason="x",
-        step="trashed",
-        timestamp=1,
-        told=True,
-    )
-    id_ = host.engine.add(0)
+class InMemory(Filed):
+    """One that is quick, however many containers it has, and takes its time where a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.all: dict[str, dict[str, Any]] = {}
+        self.seconds = 0.0
+        """How long a removal, or a look at the size, takes."""
+        self.now = 0.0
+
+    @property
+    def there(self) -> dict[str, dict[str, Any]]:
+        return self.all
+
+    def keep(self, there: dict[str, dict[str, Any]]) -> None:
+        self.all = there
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def layer_bytes(self, container_id: str) -> int:
+        self.now += self.seconds
+        return super().layer_bytes(container_id)
+
+    def remove(self, container_id: str) -> None:
+        self.now += self.seconds
+        super().remove(container_id)
+
+
+@pytest.fixture
+def thousand(host: Host, monkeypatch: pytest.MonkeyPatch) -> InMemory:
+    """A wastebasket of a thousand containers, none of which is measured."""
+    engine = InMemory(host.folder)
+    monkeypatch.setattr(host, "engine", engine)
+    host.governor = Governor(engine, NOBODY, Removals(host.database))
+    id_ = engine.add(0)
     host.tick()
     host.tick()
     (whole,) = Removals(host.database).of([id_])
-    host.engine.keep({})
+    assert whole.original
+    engine.all = {}
     rows = []
-    there = {}
     for number in range(1, 1001):
-        name = f"c{number}"
-        one = f"{number:064x}"
-        original = replace(whole.original, name=name)  # type: ignore[type-var]
-        rows.append(replace(row, container_id=one, container_name=name, original=original))
-        there[one] = {"name": trash_name(one, name), "running": False, "restart": "no", "start": 1}
-        there[one] |= {"labels": {}, "size": MIB, "port": 0, "rm": False}
-    Removals(host.database).write(rows)
-    host.engine.keep(there)
-    host.governor = Governor(host.engine, NOBODY, Removals(host.database))
-    host.database._connected().execute("UPDATE removals SET layer_bytes = 1")
+        name, one = f"c{number}", f"{number:064x}"
+        original = replace(whole.original, name=name)
+        rows.append(replace(whole, container_id=one, container_name=name, original=original))
+        engine.all[one] = {
+            "name": trash_name(one, name),
+            "running": False,
+            "restart": "no",
+            "start": 1,
+            "labels": {},
+            "size": MIB,
+            "port": 0,
+            "rm": False,
+        }
+    journal = Removals(host.database)
+    journal.write(rows, dropped=[id_])
+    host.governor = Governor(engine, NOBODY, journal)
+    return engine
+
+
+def test_a_thousand_in_the_basket_cost_a_tick_next_to_nothing(
+    host: Host, thousand: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with host.database.writing() as connection:
+        connection.execute("UPDATE removals SET layer_bytes = 1")
     host.tick()
     # Nothing is read of it, and the engine is asked about none of them.
     with monkeypatch.context() as watched:
         watched.setattr(Removals, "_read", lambda *_: pytest.fail("it is read"))
-        watched.setattr(host.engine, "inspect", lambda _: pytest.fail("it is asked"))
+        watched.setattr(thousand, "inspect", lambda _: pytest.fail("it is asked"))
         for _ in range(10):
             assert host.tick() == []
-    assert len(host.so1("trash", "--json").output.splitlines()) > 1000
+    began = time.process_time()
+    assert len(json.loads(host.so1("trash", "--json").output)) == 1000
+    assert len(host.so1("trash").output.splitlines()) == 1002
+    assert host.database.basket() == (1000, 1000)
+    # Far more than it takes, and far less than a read for each of them with each of the others.
+    assert time.process_time() - began < 10
     assert host.so1("undo", "c77").exit_code == 0
     assert host.steps()["c77"] == "trashed"
     host.tick()
     assert host.steps()["c77"] == "returned"
     # None is forgotten, however many there are.
-    assert host.rows("SELECT count(*) FROM removals WHERE step = 'trashed'") >= [(999,)]
+    assert host.rows("SELECT count(*) FROM removals WHERE step = 'trashed'") == [(999,)]
+
+
+@pytest.mark.parametrize("why", ["hours", "size", "disk"])
+def test_a_thousand_are_removed_for_good_within_the_time_of_a_tick(
+    host: Host, thousand: InMemory, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(keeper, "time", thousand)
+    if why == "disk":
+        monkeypatch.setattr(keeper, "disk_percent", lambda _: 99.0)
+    policies = {
+        "hours": replace(NOBODY, trash_hours=0),
+        # So little that only one of them may stay.
+        "size": replace(NOBODY, trash_gib=1 / 1024),
+        "disk": NOBODY,
+    }
+    thousand.seconds = 0.05
+    host.reconfigure(policies[why])
+    gone = 0
+    ticks = 0
+    stay = 1 if why == "size" else 0
+    while len(thousand.all) > stay:
+        before, count = thousand.now, len(thousand.all)
+        events = host.tick()
+        ticks += 1
+        assert {(event.kind, event.outcome) for event in events} <= {("trash", "done")}
+        gone += len(events)
+        assert len(events) == count - len(thousand.all)
+        # Two seconds of measuring, five of removing, and the last of each.
+        assert thousand.now - before <= 2 + 5 + 2 * thousand.seconds
+    assert gone == 1000 - stay
+    # As fast as sizes are measured, at the least.
+    assert ticks <= 1000 * thousand.seconds / 2 + 2
+    assert host.rows("SELECT count(*) FROM events WHERE kind = 'trash'") == [(gone,)]
+
+
+def test_a_thousand_are_removed_for_good_by_the_command(host: Host, thousand: InMemory) -> None:
+    said = host.so1("trash", "empty", "--yes")
+    assert (said.exit_code, said.output.count("removed c")) == (0, 1000)
+    assert thousand.all == {}
+    # The daemon takes in what was done, and tells it.
+    events = host.tick()
+    assert len(events) == 1000
+    assert {event.kind for event in events} == {"trash"}
+    assert host.database.basket() == (0, 0)
+    assert "is empty" in host.so1("trash").output
 
 
 @given(

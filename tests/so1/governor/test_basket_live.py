@@ -112,7 +112,8 @@ def host(engine: LiveEngine, tmp_path: Path) -> Iterator[Host]:
 def test_random_containers_come_back_as_they_were(host: Host, engine: LiveEngine) -> None:
     chance = Random(16)
     engine.docker("network", "create", "--subnet", "10.99.7.0/24", "net")
-    engine.start("stranger")
+    # It outlives five hundred.
+    engine.start("stranger", command="busybox sleep 86400")
     stranger = engine.inspect("stranger")
     for first in range(0, COUNT, 12):
         names = [f"c{number}" for number in range(first, min(COUNT, first + 12))]

@@ -25,7 +25,7 @@ from so1.governor.decision import Decision, Note
 from so1.governor.difference import compare
 from so1.governor.governor import Governor, Tell
 from so1.governor.policy import Plan, Verdict
-from so1.governor.replay import Replay, Try
+from so1.governor.replay import Going, Replay, Try
 from so1.model import ContainerUsage
 from so1.sample import Sample
 from so1.store import rows
@@ -181,6 +181,11 @@ def gone(verdict: Verdict) -> Gone:
     return (usage.container.id, verdict.rule, verdict.class_, usage.memory, float(usage.cpu))
 
 
+def went(going: Going, outcome: str) -> tuple[str, Gone]:
+    """What a replay removed, as `removals` gives what the daemon did."""
+    return outcome, (going.container_id, going.rule, going.class_, going.memory, going.cpu)
+
+
 def read(path: Path, tried: Try | None = None) -> tuple[Replay, dict[int, list[Gone]], int]:
     """Decide again on all that is stored: what each is to remove, and how many have no tick."""
     replay = Replay(tried)
@@ -240,11 +245,7 @@ def test_where_nothing_fails_what_goes_is_what_the_daemon_told(folder: Path, see
     history.end()
     replay, _, _ = read(path)
     outcomes = {"observe": "planned", "enforce": "done"}
-    going = [
-        (outcomes[one.mode], (one.container_id, one.rule, one.class_, one.memory, one.cpu))
-        for one in replay.going
-    ]
-    assert going == removals(path)
+    assert [went(one, outcomes[one.mode]) for one in replay.going] == removals(path)
     pairs, only_really = compare(replay.going, told(path), tried=False)
     assert only_really == []
     assert all(really and really.outcome == outcomes[one.mode] for one, really in pairs)
@@ -324,11 +325,7 @@ def test_tried_on_what_was_observed_a_policy_removes_what_it_would_have_removed(
     scripted(seed, observed, replace(ran, mode="observe"))
     scripted(seed, enforced, tried)
     replay, _, _ = read(observed, lambda _: tried)
-    going = [
-        ("done", (one.container_id, one.rule, one.class_, one.memory, one.cpu))
-        for one in replay.going
-    ]
-    assert going == removals(enforced)
+    assert [went(one, "done") for one in replay.going] == removals(enforced)
     remove(observed)
     remove(enforced)
 

@@ -38,7 +38,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 def test_shows_this_machine(opened: Callable[..., Terminal]) -> None:
     terminal = opened()
     terminal.wait("outside containers")
-    terminal.wait("containers have no names: nothing listens")
+    terminal.wait("Docker cannot be asked, so containers have only an id here: nothing")
     terminal.press("/", "t", "m", "u", "x", "Enter")
     terminal.wait(lambda seen: "tmux" in seen and "filter: tmux" in seen)
     terminal.press("q")

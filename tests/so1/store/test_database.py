@@ -159,13 +159,96 @@ def test_a_migration_that_fails_leaves_what_was(
     assert rows(path, "PRAGMA user_version") == [(known[-1][0],)]
 
 
-def test_a_database_from_later_is_left_alone(path: Path) -> None:
+NEWEST = module._migrations()[-1][0]
+ADDS = f"PRAGMA application_id = {NEWEST};\nALTER TABLE events ADD COLUMN later TEXT;"
+"""A migration after the newest that lets this so1 go on using the database."""
+
+
+def upgrade(path: Path, monkeypatch: pytest.MonkeyPatch, *scripts: str) -> None:
+    """Open and close the database as newer versions of so1 would, each with a script more."""
+    newer = [*module._migrations(), *enumerate(scripts, NEWEST + 1)]
+    with monkeypatch.context() as later:
+        later.setattr(module, "_migrations", lambda: newer)
+        Database(path).close()
+
+
+def test_a_newer_database_that_only_has_more_is_used_and_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Database(path).close()
+    upgrade(path, monkeypatch, ADDS, f"PRAGMA application_id = {NEWEST};\nCREATE TABLE more (a);")
+    module.check(path)
+    database = Database(path)
+    assert database.moved_to is None
+    database.write_tick(tick(1000))
+    database.prune(KEEP_MS, KEEP_MS, 1 << 30)
+    database.close()
+    assert rows(path, "PRAGMA user_version") == [(NEWEST + 2,)]
+    assert rows(path, "SELECT timestamp, later FROM events") == [(1000, None)]
+    with contextlib.closing(open_reader(path)) as reader:
+        assert [row["timestamp"] for row in reader.execute("SELECT * FROM metrics")] == [1000]
+
+
+@pytest.mark.parametrize(
+    "scripts",
+    [
+        ["CREATE TABLE more (a);"],
+        [ADDS, "ALTER TABLE events DROP COLUMN recreate;"],
+        [ADDS, f"PRAGMA application_id = {NEWEST + 1};\nALTER TABLE events DROP COLUMN recreate;"],
+    ],
+    ids=["says nothing", "the last says nothing", "not for this one"],
+)
+def test_a_newer_database_that_says_nothing_of_this_version_is_left_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch, scripts: list[str]
+) -> None:
+    Database(path).close()
+    upgrade(path, monkeypatch, *scripts)
     with contextlib.closing(sqlite3.connect(path)) as later:
-        later.execute("PRAGMA user_version = 999")
-    with pytest.raises(DatabaseError, match=r"newer so1 \(schema 999.*upgrade so1"):
+        later.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = path.read_bytes()
+    refused = rf"newer so1 \(schema {NEWEST + len(scripts)}, .*upgrade so1"
+    with pytest.raises(DatabaseError, match=refused):
+        module.check(path)
+    with pytest.raises(DatabaseError, match=refused):
         Database(path)
-    assert rows(path, "PRAGMA user_version") == [(999,)]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("schema", "oldest"),
+    [
+        (999, 0),
+        (999, -1),
+        (999, -(2**31)),
+        (999, NEWEST + 1),
+        (999, 2**31 - 1),
+        (2**31 - 1, 0),
+        (-1, 0),
+        (-1, NEWEST),
+        (-(2**31), 1),
+    ],
+)
+def test_numbers_that_no_so1_wrote_are_refused(path: Path, schema: int, oldest: int) -> None:
+    Database(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute(f"PRAGMA user_version = {schema}")
+        other.execute(f"PRAGMA application_id = {oldest}")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for use in (module.check, Database):
+        with pytest.raises(DatabaseError, match=rf"newer so1 \(schema {schema}, .*upgrade so1"):
+            use(path)
+    assert rows(path, "PRAGMA user_version") == [(schema,)]
+
+
+def test_no_migration_takes_back_what_an_earlier_one_declared(path: Path) -> None:
+    # One that says nothing shuts older versions out for good.
+    oldest = 0
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for number, script in module._migrations():
+            database.executescript(module._whole(number, script))
+            ((declared,),) = database.execute("PRAGMA application_id")
+            assert declared == 0 or oldest <= declared <= number
+            oldest = declared or number
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:

@@ -23,26 +23,26 @@ from so1.store.database import DatabaseError
 from so1.store.handover import Handover
 from so1.store.removal import Removal, old_name
 from so1.store.removals import JournalError
-from so1.store.trash import Item, held
+from so1.store.trash import Item, held, may_be_there
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array; asks nothing.")
-@click.option(
-    "--now", is_flag=True, help="Remove for good, and what is in the wastebasket as well."
-)
+@click.option("--now", is_flag=True, help="Remove for good, and empty the wastebasket too.")
 @click.pass_obj
 def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -> None:
     """Remove the managed containers (label so1.managed=true), stopped ones too.
 
-    They go to the wastebasket, from which `so1 undo` takes them back; with --now, with
-    governor.trash_hours = 0, or where SO1 is not installed, for good. Nothing else is touched:
-    other containers, volumes, images and networks stay. Before each is removed, the command line
-    that makes it anew is printed, and left for the daemon as an event.
-    Each has its own stop timeout to stop, or governor.stop_timeout where it has none. Ctrl-C ends
-    it after those under way. With --json what is under way goes to standard error.
+    They go to the wastebasket, and `so1 undo` takes them back. They are removed for good with
+    --now, with governor.trash_hours = 0, or where SO1 is not installed. Nothing else is touched:
+    other containers, volumes, images and networks stay.
+
+    Before each removal the command line that makes the container anew is printed, and left for the
+    daemon as an event. A container has its own stop timeout, or else governor.stop_timeout. After
+    Ctrl-C what is under way is finished, and nothing more is begun. With --json progress goes to
+    standard error.
 
     Exit codes: 0 none is left, or it was a dry run; 1 one could not be removed, it was interrupted,
     or the answer was no; 2 wrong usage.
@@ -74,7 +74,7 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
         tables.show(
             "",
             ["CONTAINER", "NAME", "CLASS", "STATE", "IMAGE"],
-            ((c.id[:12], c.name, c.class_, state, c.image) for c, state in found),
+            [*map(_listed, found), *map(_listed_in_basket, basket)],
         )
     if dry_run:
         click.echo(f"would remove {len(found) + len(basket)}; their volumes stay")
@@ -98,6 +98,8 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
         )
     stuck = 0
     if basket and not interrupted.is_set():
+        for item in basket:
+            _announce(item.removal, _from_basket(item.removal), err=as_json)
         stuck = trash.empty_all(settled, engine, err=as_json)
     if as_json:
         _print(found, came)
@@ -109,9 +111,13 @@ def command(path: Path, *, dry_run: bool, yes: bool, as_json: bool, now: bool) -
 
 
 def _basket(settled: Config) -> list[Item]:
-    """Give what is in the wastebasket; where that is not known, the rest goes all the same."""
+    """Give what is in the wastebasket; where that is not known, the rest goes all the same.
+
+    Where SO1 is not installed there is none.
+    """
+    store = Path(settled.store.path)
     try:
-        return held(Path(settled.store.path))
+        return held(store) if may_be_there(store) else []
     except DatabaseError as error:
         click.echo(f"Warning: what is in the wastebasket is not known: {error}", err=True)
         return []
@@ -122,8 +128,36 @@ def _leave(aside: list[Container], basket: list[Item]) -> None:
     known = {item.removal.container_id for item in basket}
     for container in aside:
         if container.id not in known:
-            why = "so1 does not know that it set it aside; docker rm removes it"
-            click.echo(escape_controls(f"left {container.name}: {why}"), err=True)
+            name = container.name
+            old = old_name(container.id, name)
+            why = (
+                "so1 does not know that it set it aside;"
+                f" `docker rename {name} {old} && docker start {old}` brings it back,"
+                " docker rm removes it"
+            )
+            click.echo(escape_controls(f"left {name}: {why}"), err=True)
+
+
+def _listed(one: tuple[Container, str]) -> tuple[str, ...]:
+    container, state = one
+    return container.id[:12], container.name, container.class_, state, container.image
+
+
+def _listed_in_basket(item: Item) -> tuple[str, ...]:
+    one = item.removal
+    return one.container_id[:12], one.container_name, one.class_, "wastebasket", one.image
+
+
+def _from_basket(removal: Removal) -> str:
+    lost = removal.original.lost if removal.original else []
+    return " for good, from the wastebasket" + (f": {'; '.join(lost)}" if lost else "")
+
+
+def _announce(removal: Removal, note: str, *, err: bool) -> None:
+    """Print what brings a container back before it goes."""
+    click.echo(escape_controls(f"removing {removal.container_name}{note}"), err=err)
+    if removal.recreate:
+        click.echo(f"  {escape_controls(removal.recreate)}", err=err)
 
 
 @contextlib.contextmanager
@@ -201,10 +235,7 @@ class _Record:
         """Print what brings a container back, and write the step down, before it is taken."""
         if row.step == "stopping" and not row.failure:
             note = row.reason.partition("; ")[2]
-            line = f"removing {row.container_name}" + (f": {note}" if note else "")
-            click.echo(escape_controls(line), err=self._err)
-            if row.recreate:
-                click.echo(f"  {escape_controls(row.recreate)}", err=self._err)
+            _announce(row, f": {note}" if note else "", err=self._err)
         if self._handover:
             try:
                 self._handover.write(row)

@@ -21,7 +21,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_obj
 def check(path: Path, *, as_json: bool) -> None:
-    """Say whether the daemon could run with it, on this host.
+    """Say whether the daemon could run with this configuration, on this host.
 
     As the daemon does, it looks for the place of the database, looks up the address of the metrics
     and loads their certificate. Nothing is changed.

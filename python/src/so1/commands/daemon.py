@@ -24,7 +24,7 @@ from so1.store.removals import Removals
 @click.command()
 @click.pass_obj
 def command(path: Path) -> None:
-    """Watch this host: every interval a snapshot, the governor, and one tick in the database.
+    """Watch this host: at each interval take a sample, store it, and let the governor act.
 
     Runs in the foreground, as systemd wants it, and logs to standard error. SIGHUP reads the
     configuration again, SIGTERM and SIGINT end it.

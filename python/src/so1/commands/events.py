@@ -50,17 +50,18 @@ def _cells(event: dict[str, object]) -> tuple[object, ...]:
     type=click.IntRange(min=0),
     default=50,
     show_default=True,
-    help="How many, the latest; 0 for all.",
+    help="How many of the latest; 0 for all.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
 def command(path: Path, since: int, limit: int, *, as_json: bool) -> None:
     """Show what the daemon did, refused or could not do, the latest last.
 
-    `so1 undo EVENT` takes a removed container back. After the table stand the command lines that
-    make removed containers anew. The values of environment variables are not among them:
-    `--env NAME` takes each from your shell. RAM is in
-    KiB in JSON, CPU in percent of one CPU, the timestamp in milliseconds since 1970.
+    `so1 undo EVENT` takes a removed container back. Below the table are the command lines that make
+    removed containers anew. They hold no values of environment variables: `--env NAME` takes each
+    value from your shell.
+
+    In JSON RAM is in KiB, CPU in percent of one CPU, the timestamp in milliseconds since 1970.
 
     Exit codes: 0 shown, or there are none; 1 the database cannot be read; 2 wrong usage.
     """

@@ -40,7 +40,7 @@ class Size(click.ParamType[int]):
 
 @click.group()
 def command() -> None:
-    """Cap the address space that processes may have; beyond it allocations fail, nothing is killed.
+    """Cap the address space of processes. Beyond the cap allocations fail; nothing is killed.
 
     A process is named by its pid, or with --name every process of that name. A child has the limit
     its parent had when it was forked. Sizes are bytes, or 512M, 2G.
@@ -176,8 +176,8 @@ def _comm(limit: Limit) -> str:
 def run(limit: int, words: tuple[str, ...]) -> None:
     """Run a command that is limited from its start, and end as it ends.
 
-    It runs as the caller, who has to be root, and root can lift the limit again; to run it as
-    somebody else: so1 limit run --limit 512M -- runuser -u USER -- COMMAND.
+    Only root can do this, and the command runs as root, which can lift the limit again. To run it
+    as another user: so1 limit run --limit 512M -- runuser -u USER -- COMMAND.
 
     Exit codes: the command's own; 1 it could not be limited; 126, 127 it could not be started.
     """

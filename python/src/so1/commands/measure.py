@@ -19,7 +19,7 @@ over = click.option(
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="Measure CPU over so long; 0 answers at once, with the average of each process's life.",
+    help="How long to measure CPU; 0: at once, each process's average since it started.",
 )
 
 

@@ -15,6 +15,7 @@ from so1.docker_engine import Engine, EngineError, UnreachableError
 from so1.escape_controls import escape_controls
 from so1.governor import checks
 from so1.governor.policy import Plan, Verdict, age, plan
+from so1.governor.replay import Try
 from so1.store import trash
 from so1.store.database import DatabaseError
 
@@ -50,7 +51,7 @@ def _in_basket(settled: Config) -> int | None:
     try:
         return len(trash.held(Path(settled.store.path)))
     except DatabaseError:
-        return None  # _spared has warned of it
+        return None  # where there is a database, _spared has warned of it
 
 
 def _spared(settled: Config) -> dict[str, str]:
@@ -89,41 +90,39 @@ def _row(verdict: Verdict, planned: Plan, against: dict[str, str]) -> dict[str, 
 def command(
     path: Path,
     over: float,
-    maximum: int | None,
-    keep_low: int | None,
-    keep_high: int | None,
-    grace: float | None,
-    file: Path | None,
+    tried: Try | None,
     *,
     as_json: bool,
 ) -> None:
     """Show what the governor would do now and why; nothing is changed.
 
-    Every running container with its class, its memory and CPU, and the rule that applies:
+    Every running container is listed, with its class, its memory and CPU, and its rule:
 
     \b
-    not-managed    without a label so1.managed=true of its own; never touched
-    unmeasured     what the kernel charges it is not known; kept, and takes no place
-    restarting     the engine had to restart it, lately; kept, and takes no place
-    may-not-go     a volume would go with it; kept
-    taken-back     somebody took it back (so1 undo); kept for a while, and does not count
-    within-limits  among those of its class that are kept
-    grace-period   too young to be weighed
-    excess-low     more low ones than governor.keep_low; the worst go
-    excess-high    more high ones than governor.keep_high; the worst go
+    not-managed    it has no label so1.managed=true of its own; never touched
+    unmeasured     its memory is not known; kept outside its class's quota
+    restarting     it was restarted, or keeps ending; kept outside its class's quota
+    may-not-go     a volume would be removed with it; kept
+    taken-back     somebody took it back (so1 undo); kept for a while, and not counted
+    within-limits  it is within its class's quota; kept
+    grace-period   it is younger than governor.grace; kept until it is older
+    excess-low     its class has more than governor.keep_low; the largest go
+    excess-high    its class has more than governor.keep_high; the largest go
     emergency      more managed ones than governor.maximum; young ones go too
 
-    Memory is what the kernel charges a container, without the file cache it gives back first; in
-    JSON it is in KiB, and ram is the sum of its processes' RSS. CPU is in percent of one CPU. The
-    daemon measures CPU over its whole interval, so where memory ties it may choose another.
+    The largest is the one with the most memory; of equals, the one with the most CPU. The daemon
+    measures CPU over a longer time than this command, so of equals it may remove another.
 
-    With a policy to try it shows what that would do now, if it were enforced. `so1 replay` shows
-    what it would have done.
+    Memory is what the kernel charges a container, without the file cache that it would give back
+    first. CPU is in percent of one CPU. In JSON memory is in KiB, and ram is the sum of the
+    processes' RSS.
+
+    With a policy to try, this shows what that policy would do now if it were enforced. `so1 replay`
+    shows what it would have done in the past.
 
     Exit codes: 0 shown, 1 Docker does not answer or there is no snapshot, 2 wrong usage.
     """  # noqa: D301 - click's \b is a backspace
     settled = settings.load_or_default(path)
-    tried = trial.policy(file, maximum=maximum, keep_low=keep_low, keep_high=keep_high, grace=grace)
     if tried:
         settled = replace(settled, governor=tried(settled.governor))
     try:

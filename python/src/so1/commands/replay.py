@@ -27,8 +27,8 @@ _EVENTS = (
     " AND timestamp >= ? ORDER BY id"
 )
 _NOTE = (
-    "What comes after is not known: what would have been removed would not have been there later,"
-    " and what was really removed is not known beyond that."
+    "What would have come next is not known: a container that would have been removed counts as"
+    " gone from then on, and nothing is known of one after it was really removed."
 )
 
 
@@ -120,31 +120,27 @@ def _event(event: Event) -> dict[str, object]:
 def command(
     path: Path,
     since: int,
-    maximum: int | None,
-    keep_low: int | None,
-    keep_high: int | None,
-    grace: float | None,
-    file: Path | None,
+    tried: Try | None,
     *,
     as_json: bool,
 ) -> None:
     """Show what another policy would have removed, when, by which rule, and what really went.
 
-    It decides again on every tick that the governor decided on, with the same function and from
-    what is stored. Without a policy to try it shows what was decided by the one that ran; with one
-    it shows what that would have removed, as if it had been enforced. Nothing is changed.
+    Every decision of the governor is made again, by the same function, from what is stored. Without
+    a policy to try, this shows what the policy that ran decided. With one, it shows what that
+    policy would have removed if it had been enforced. Nothing is changed.
 
-    What would have been removed is taken to be gone from then on, and frees what the kernel charged
-    it. It cannot be known what would have come after: who would have started it again, or what a
-    container that was really removed would have used.
+    A container that would have been removed counts as gone from then on, and its memory as freed.
+    What would have come next cannot be known: whether somebody would have started it again, or what
+    a container that was really removed would have used.
 
-    In JSON memory is in KiB, CPU in percent of one CPU, times in milliseconds since 1970.
+    Memory is what the kernel charges a container. In JSON memory is in KiB, CPU in percent of one
+    CPU, times in milliseconds since 1970.
 
     Exit codes: 0 shown, or there is nothing to show; 1 the database cannot be read, or the policy
     cannot be used; 2 wrong usage.
     """
     settled = settings.load_or_default(path)
-    tried = trial.policy(file, maximum=maximum, keep_low=keep_low, keep_high=keep_high, grace=grace)
     since_ms = round(max(0, time.time() - since) * 1000)
     found = _look(Path(settled.store.path), since_ms, tried)
     if as_json:

@@ -45,8 +45,8 @@ def _print(summary: "Summary") -> None:
 def command(path: Path, since: int, layout: str, output: Path, *, as_json: bool) -> None:
     """Summarise a period: the host, its containers, the largest processes, what was done.
 
-    Needs the extra 'report' of the package. RAM is in KiB in CSV and JSON, CPU in percent of one
-    CPU, and in percent of all for the host.
+    Needs the extra 'report' of the package. In CSV and JSON RAM is in KiB. CPU is in percent of one
+    CPU; the host's is in percent of all CPUs.
 
     Exit codes: 0 written, 1 there is nothing to report or it cannot be read or written, 2 wrong
     usage.

@@ -66,8 +66,8 @@ def command(
 ) -> None:
     """Show the processes or the containers that run now.
 
-    RAM and memory are in KiB in JSON, CPU in percent of one CPU. memory is what the kernel charges
-    a container, without file cache; null where its cgroup cannot be read.
+    Memory is what the kernel charges a container, without file cache. CPU is in percent of one CPU.
+    In JSON RAM and memory are in KiB, and memory is null where the cgroup cannot be read.
 
     Exit codes: 0 shown, 1 no snapshot could be taken, 2 wrong usage.
     """

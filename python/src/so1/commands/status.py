@@ -200,8 +200,7 @@ def _show(report: dict[str, object], settled: Config) -> None:
 def command(path: Path, *, as_json: bool) -> None:
     """Show whether the daemon runs, its last tick, the containers and the last events.
 
-    Needs no root, but the group so1 where the database is not for everybody; what may not be seen
-    is named.
+    Needs no root. Reading the database needs the group so1. What you may not see is named.
 
     Exit codes: 0 all is well, 1 the configuration cannot be used, 2 wrong usage, 3 degraded (each
     reason is a line).

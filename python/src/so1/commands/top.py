@@ -7,34 +7,26 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
-from so1.commands import measure, settings, tables
+from so1.commands import measure, settings
 from so1.config import Config
 from so1.docker_engine import Engine, EngineError
-from so1.escape_controls import escape_controls
 from so1.live import groups, screen
 from so1.live.groups import Order
+from so1.live.page import WIDTH, page
 from so1.live.source import Source
 from so1.live.view import KEYS, Shown, View
-from so1.model import ContainerUsage, Process
+from so1.model import ContainerUsage
 from so1.sample import Sample, Sampler, Word
 from so1.store.rows import state_name
 
 _FIRST = 0.5
 """Seconds over which CPU is measured for the first frame."""
-_WITHOUT_TERMINAL = 40
-"""Lines of a frame that goes to a file or a pipe."""
-_UNKNOWN = "?"
-"""What stands for a figure that is not known."""
-_FRAME = 8
-"""Lines of a frame that are not rows of a table."""
 
 
 class _View:
-    """Takes a sample for each frame, and lays it out."""
+    """Takes a sample for each frame."""
 
     def __init__(self, settled: Config, sort: Order) -> None:
         self._engine = Engine(settled.docker)
@@ -48,7 +40,9 @@ class _View:
             listed = self._engine.running()
             word, self._trouble = Word(tuple(listed), time.monotonic()), ""
         except EngineError as error:
-            word, self._trouble = Word(), f"containers have no names: {error}"
+            # Who only looks has not come to start it.
+            why = f"Docker cannot be asked, so containers have only an id here: {error.what}"
+            word, self._trouble = Word(), why
         self._sample = measure.one(self._sampler, word)
         if blind := self._sample.gaps.get("blind"):
             self._trouble = blind
@@ -83,43 +77,14 @@ class _View:
             ],
         }
 
+    def newest(self) -> Shown:
+        """Give the sample that was taken last."""
+        return Shown(self._sample, self._trouble)
+
     def shown(self) -> Shown:
         """Take the next sample for the live view."""
         self.refresh()
-        return Shown(self._sample, self._trouble)
-
-    def frame(self, height: int) -> Group:
-        sample, snapshot = self._sample, self._sample.snapshot
-        usages = groups.containers(sample, self.sort)
-        processes = groups.processes(sample, snapshot.processes, self.sort)
-        room = max(2, height - _FRAME)
-        shown = usages[: max(1, room // 3)]
-        rest = processes[: max(1, room - max(1, len(shown)))]
-        head = (
-            f"{time.strftime('%H:%M:%S')}  {len(processes)} processes,"
-            f" {len(usages)} containers, {tables.mib(snapshot.used_ram)} of"
-            f" {tables.mib(snapshot.total_ram)} used, source {snapshot.source}"
-        )
-        foot = f"sorted by {self.sort}   {self._trouble}"
-        return Group(
-            Text(head, style="bold", no_wrap=True, overflow="ellipsis"),
-            _containers(shown),
-            Text(""),
-            self._processes(rest),
-            Text(escape_controls(foot), style="dim", no_wrap=True, overflow="ellipsis"),
-        )
-
-    def _processes(self, processes: list[Process]) -> Table:
-        sample = self._sample
-        inside = {p.key: u.container.name for u in sample.everyone for p in u.members}
-        table = _table("PID", "STATE", "THREADS", "RAM MiB", "CPU %", "NAME", "CONTAINER")
-        for p in processes:
-            _add(
-                table,
-                *(str(p.pid), state_name(p.state), str(p.threads), f"{p.rss / 1024:.1f}"),
-                *(f"{sample.cpu.percent(p):.1f}", p.name, inside.get(p.key, "")),
-            )
-        return table
+        return self.newest()
 
 
 def _container(usage: ContainerUsage) -> dict[str, object]:
@@ -139,42 +104,6 @@ def _container(usage: ContainerUsage) -> dict[str, object]:
         "health": container.health,
         "looping": container.looping,
     }
-
-
-def _containers(usages: list[ContainerUsage]) -> Table:
-    table = _table(
-        *("CONTAINER", "CLASS", "PROCESSES", "MEMORY MiB", "LIMIT MiB", "RAM MiB", "CPU %"),
-        *("HEALTH", "IMAGE"),
-    )
-    for usage in usages:
-        container, charged = usage.container, usage.charged
-        seen = bool(usage.processes)
-        _add(
-            table,
-            *(container.name, container.class_, str(usage.processes) if seen else _UNKNOWN),
-            *(_mib(usage.memory), _mib(charged.memory_limit if charged else None, none="")),
-            *(_mib(usage.ram if seen else None), f"{usage.cpu:.1f}"),
-            *("looping" if container.looping else container.health or "", container.image),
-        )
-    return table
-
-
-def _mib(kib: int | None, none: str = _UNKNOWN) -> str:
-    return none if kib is None else f"{kib / 1024:.1f}"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, expand=True)
-    for name in columns:
-        right = name in ("PID", "THREADS", "PROCESSES") or name.endswith((" MiB", " %"))
-        table.add_column(
-            name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
-        )
-    return table
-
-
-def _add(table: Table, *cells: str) -> None:
-    table.add_row(*(Text(escape_controls(cell)) for cell in cells))
 
 
 class _Command(click.Command):
@@ -200,17 +129,23 @@ class _Command(click.Command):
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a frame stands; CPU is measured over it.",
+    help="How often the screen is drawn; CPU is measured over that time.",
 )
-@click.option("--once", is_flag=True, help="Print one frame and end; needs no terminal.")
-@click.option("--json", "as_json", is_flag=True, help="Print one frame as JSON, with all rows.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Print the first ten containers and processes, and end; needs no terminal.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print all containers and processes as JSON, and end."
+)
 @click.pass_obj
 def command(path: Path, sort: Order, every: float, *, once: bool, as_json: bool) -> None:
     """Show the containers and processes that use the most, live.
 
-    MEM is what the kernel charges a container, without file cache, as docker stats has it; of a
-    process it is its resident RAM. CPU is percent of one CPU. A question mark stands for what is
-    not known. Where Docker may not be asked, containers have their id for a name.
+    MEM of a container is what the kernel charges it, without file cache, as in docker stats; MEM of
+    a process is its resident RAM. CPU is in percent of one CPU. A question mark stands for what is
+    not known. Where Docker cannot be asked, containers are shown by their id.
 
     Exit codes: 0 ended by q or Ctrl-C, 1 no snapshot could be taken, 2 wrong usage.
     """
@@ -227,8 +162,9 @@ def command(path: Path, sort: Order, every: float, *, once: bool, as_json: bool)
     if once:
         console = Console()
         if not console.is_terminal:
-            console = Console(width=160, height=_WITHOUT_TERMINAL)
-        console.print(view.frame(console.size.height))
+            console = Console(width=WIDTH)
+        now = view.newest()
+        console.print(page(now.sample, sort, now.trouble))
         return
     source = Source(view.shown, every)
     try:

@@ -23,12 +23,14 @@ from so1.store.trash import Item
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_context
 def command(context: click.Context, *, as_json: bool) -> None:
-    """Show the wastebasket: what was removed and can be taken back as it was (so1 undo).
+    """Show the wastebasket: removed containers that `so1 undo` can take back as they were.
 
-    Containers in there are stopped, and called so1-trash-ID-NAME. They are removed for good after
-    governor.trash_hours, the oldest sooner where the wastebasket has more than governor.trash_gib
-    or the disk of Docker's data is fuller than governor.trash_disk_percent. SIZE is what they wrote
-    into their own layer. In JSON it is in bytes, and hours are those in which the daemon ran.
+    They are stopped, and called so1-trash-ID-NAME. They are removed for good after
+    governor.trash_hours. The oldest go sooner if the wastebasket holds more than
+    governor.trash_gib, or if the disk of Docker's data is fuller than governor.trash_disk_percent.
+
+    SIZE is what a container wrote into its own layer; in JSON it is in bytes. Hours count only
+    while the daemon runs.
 
     Exit codes: 0 shown, or it is empty; 1 the database cannot be read; 2 wrong usage.
     """
@@ -96,7 +98,8 @@ def _plain(item: Item, settled: Config) -> dict[str, object]:
 def empty(path: Path, *, yes: bool) -> None:
     """Remove for good all that is in the wastebasket. Volumes stay.
 
-    What somebody has started or renamed meanwhile stays too, and is out of the wastebasket.
+    A container that somebody has started or renamed meanwhile is no longer in the wastebasket, and
+    stays.
 
     Exit codes: 0 it is empty; 1 one could not be removed, or the answer was no; 2 wrong usage.
     """

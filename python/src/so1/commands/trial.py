@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A policy that is only tried: its numbers on the command line, or a file of them."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from msgspec.structs import replace
@@ -13,42 +13,55 @@ from so1.commands import settings
 from so1.config import Policy
 from so1.governor.replay import Try
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _COUNT = click.IntRange(min=0, max=10_000)
 _OPTIONS = [
-    click.option("--maximum", type=_COUNT, help="Try this maximum in place of the one that ran."),
-    click.option("--keep-low", type=_COUNT, help="Keep so many low ones in this trial."),
-    click.option("--keep-high", type=_COUNT, help="Keep so many high ones in this trial."),
+    click.option("--maximum", type=_COUNT, help="Try this governor.maximum."),
+    click.option("--keep-low", type=_COUNT, help="Try this governor.keep_low."),
+    click.option("--keep-high", type=_COUNT, help="Try this governor.keep_high."),
     click.option(
         "--grace",
         type=click.FloatRange(min=0, max=86_400),
         metavar="SECONDS",
-        help="Try this grace period.",
+        help="Try this governor.grace.",
     ),
     click.option(
         "--config",
         "file",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Try the whole policy of a configuration file.",
+        help="Try the policy in this configuration file.",
     ),
 ]
 
 
-def options(command: F) -> F:
-    """Add the options that name a policy to be tried."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name a policy to be tried; the command gets what they say as `tried`.
 
-
-def policy(file: Path | None, **numbers: float | None) -> Try | None:
-    """Tell what is to be tried; None where nothing is.
-
-    What is tried counts as enforced. Numbers that are not given stay as they ran. Raises
-    click.ClickException where the file cannot be used, or a policy keeps more than its maximum.
+    It is None where nothing is to be tried. What is tried counts as enforced, and numbers that are
+    not given stay as they ran. `tried` raises click.ClickException where a policy keeps more than
+    its maximum.
     """
+
+    @functools.wraps(command)
+    def with_policy(
+        *args: object,
+        maximum: int | None,
+        keep_low: int | None,
+        keep_high: int | None,
+        grace: float | None,
+        file: Path | None,
+        **others: object,
+    ) -> None:
+        tried = _policy(file, maximum=maximum, keep_low=keep_low, keep_high=keep_high, grace=grace)
+        command(*args, tried=tried, **others)
+
+    decorated: Callable[..., None] = with_policy
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def _policy(file: Path | None, **numbers: float | None) -> Try | None:
     given = {name: number for name, number in numbers.items() if number is not None}
     if file is None and not given:
         return None

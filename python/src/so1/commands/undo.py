@@ -32,13 +32,14 @@ _GONE = ("removed", "emptied")
 def command(path: Path, what: str | None, *, last: bool) -> None:
     """Take back a container that the governor or `so1 cleanup` removed.
 
-    It is named by the number of the event of its removal (so1 events), by its name, or by its id.
-    Out of the wastebasket it comes back as it was: its name, files, volumes, networks, environment
-    and restart policy; it is started if it ran. Where its name or a port is taken by another, it
-    stays where it is. The governor leaves it alone for governor.undo_spare_hours.
+    Name it by the number of its removal's event (so1 events), by its name, or by its id.
 
-    What is removed for good is made anew from what is known of it: without the files of its own
-    layer, and with the values of its environment variables taken from yours.
+    From the wastebasket it comes back as it was: with its name, files, volumes, networks,
+    environment and restart policy. It is started if it ran. If its name or a port of it is taken,
+    it stays in the wastebasket. The governor leaves it alone for governor.undo_spare_hours.
+
+    A container that was removed for good is made anew from what is known of it: without the files
+    of its own layer, and with the values of its environment variables taken from your shell.
 
     Exit codes: 0 it is back; 1 it is not (one sentence says why); 2 wrong usage.
     """

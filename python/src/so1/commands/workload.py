@@ -37,12 +37,12 @@ def generate(path: Path, count: int | None, *, dry_run: bool, as_json: bool) -> 
     """Make a few test containers of random kinds.
 
     Low ones sleep, high ones use RAM or CPU. They are managed (labels so1.managed=true and
-    so1.class), have limits on memory, CPU and processes, no network, and are gone when their
-    command ends. There are never more managed containers than governor.maximum. An image that is
-    not here is pulled.
+    so1.class). They have limits on memory, CPU and processes, have no network, and are removed when
+    their command ends. There are never more managed containers than governor.maximum. An image
+    that is not on the host is pulled.
 
-    Exit codes: 0 made, or no room, or another run is at it; 1 one could not be made (one sentence
-    says why); 2 wrong usage.
+    Exit codes: 0 made, or no room, or another run is making some; 1 one could not be made (one
+    sentence says why); 2 wrong usage.
     """
     settled = settings.load(path)
     folder = Path(settled.store.path).parent

@@ -138,6 +138,7 @@ class Watcher:
                 events=self._outbox.fresh(),
                 dropped=dict(self._dropped),
                 database_bytes=self._storing.database.size(),
+                basket=self._storing.database.basket(),
                 took=took,
                 late=late,
             )

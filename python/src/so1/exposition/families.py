@@ -129,6 +129,17 @@ class Families:
             "1 where the governor removes containers, 0 where it only observes.",
             value=policy.mode == "enforce",
         )
+        if own.basket is not None:
+            yield _gauge(
+                "so1_wastebasket_containers",
+                "Removed containers that can be taken back as they were.",
+                value=own.basket.containers,
+            )
+            yield _gauge(
+                "so1_wastebasket_size_bytes",
+                "Bytes that they wrote into their own layers, as far as those are measured.",
+                value=own.basket.size,
+            )
 
     def _daemon(self, sample: Sample, own: Own) -> Iterator[Metric]:
         yield _gauge(

@@ -87,13 +87,22 @@ def take_back(removal: Removal, engine: Engine, *, write: Write, clock: Clock) -
     """Take a container out of the wastebasket, and start it if it ran.
 
     `write` gets the step before it is taken. Raises NotFoundError where the container is gone,
-    UnreachableError where the engine did not say how it went: the step is then 'returning', and it
-    is finished later. Any other EngineError says why it stays in the wastebasket, as it was.
+    UnreachableError where the engine did not say how it went, or left it halfway: the step is then
+    'returning', and it is finished later. Any other EngineError says why it stays in the
+    wastebasket, as it was.
     """
     original = removal.original
     if original is None:
         raise EngineError(f"what {removal.container_name} was is not known")
-    now = engine.inspect(removal.container_id)
+    try:
+        now = engine.inspect(removal.container_id)
+    except NotFoundError:
+        raise
+    except EngineError as error:
+        if removal.step == "returning":
+            # It may be halfway out.
+            raise UnreachableError(str(error)) from error
+        raise
     going = at(removal, "returning", clock, told=False)
     write(going)
     try:
@@ -103,7 +112,13 @@ def take_back(removal: Removal, engine: Engine, *, write: Write, clock: Clock) -
     except UnreachableError:
         raise
     except EngineError as error:
-        put(going, engine)
+        try:
+            put(going, engine)
+        except NotFoundError:
+            raise
+        except EngineError as second:
+            # Neither in the wastebasket nor out of it: not for somebody to be taken for the cause.
+            raise UnreachableError(f"{error}; then {second}") from error
         write(at(going, "trashed", clock, told=True))
         if isinstance(error, NotFoundError):
             # The container was there a moment ago: what is missing is a network that it had.

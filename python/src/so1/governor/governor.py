@@ -264,7 +264,10 @@ class Governor:
     ) -> tuple[Decision, Plan]:
         """Plan; where something would go, look again, and plan with what was seen."""
         unfinished = bool((self._left or set()) & {usage.container.id for usage in usages})
-        decision = Decision(usages, policy, taken_ns, unfinished, dict(self._held), self._spared)
+        ids = {usage.container.id for usage in usages}
+        # Of a thousand in the wastebasket none runs: what is kept of a decision is about what does.
+        spared = {id_: why for id_, why in self._spared.items() if id_ in ids}
+        decision = Decision(usages, policy, taken_ns, unfinished, dict(self._held), spared)
         found = decision.plan()
         if found.removals and not found.emergency:
             usages, held, may_go = checks.look_again(usages, self._engine, beat=self._beat)

@@ -96,9 +96,11 @@ class Keeper:
         for removal in self._journal.of(
             one.container_id for one in kept if one.container_id in running
         ):
-            with_us = self._looked(removal)
-            if with_us:
-                yield with_us
+            taken = self._looked(removal)
+            if taken:
+                # Not in this tick either, should it end meanwhile.
+                kept = [one for one in kept if one.container_id != taken.container_id]
+                yield taken
         if not kept or policy.mode == "observe":
             return
         until = time.monotonic() + _MEASURING

@@ -157,6 +157,7 @@ def finish(removal: Removal, engine: Engine, clock: Clock, *, keep: bool) -> Rem
     if now.running:
         return removal
     if not now.container.managed:
+        let_go(removal, engine)
         return _at(removal, "refused", clock, reason="it is not managed")
     if keep and removal.original and basket.may_hold(now):
         basket.put(removal, engine)

@@ -7,13 +7,14 @@ import itertools
 import os
 import shutil
 import sqlite3
+import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -54,6 +55,13 @@ class DatabaseError(sqlite3.OperationalError):
     """The database cannot be used; the message says what to do."""
 
 
+class Basket(NamedTuple):
+    """How many containers are in the wastebasket, and bytes of the layers that were measured."""
+
+    containers: int
+    size: int
+
+
 _ROWS = [table for table in _TABLES if table not in ("metrics", "events", "decisions")]
 """Those of which a tick has any number of rows, in its field of the same name."""
 _GOING = [*_ROWS, "decisions"]
@@ -73,6 +81,10 @@ _STATE = (
     " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
 """The bytes that hold something, the pages that hold nothing, the bytes of the file."""
+_BASKET = (
+    "SELECT count(*), ifnull(sum(layer_bytes), 0) FROM removals"
+    " WHERE step IN ('trashed', 'returning')"
+)
 _EVENT_BYTES = "200 + " + " + ".join(
     f"ifnull(length(CAST({column} AS BLOB)), 0)"
     for column in ("container_name", "image", "detail", "recreate")
@@ -92,6 +104,11 @@ def _migrations() -> list[tuple[int, str]]:
         for file in folder.iterdir()
         if file.name.endswith(".sql")
     )
+
+
+def _whole(number: int, script: str) -> str:
+    """All that a migration does; unless its script says otherwise it shuts older versions out."""
+    return f"PRAGMA application_id = 0;\n{script}\nPRAGMA user_version = {number};"
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
@@ -297,12 +314,13 @@ class Database:
         return self._begin()
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        _assert_known(self.path, version)
+        version, oldest = connection.execute(
+            "SELECT user_version, application_id FROM pragma_user_version, pragma_application_id"
+        ).fetchone()
+        _assert_known(self.path, version, oldest)
         for number, script in _migrations():
             if number > version:
-                whole = f"{script}\nPRAGMA user_version = {number};"
-                with self._transaction(whole, connection):
+                with self._transaction(_whole(number, script), connection):
                     pass
 
     @_alone
@@ -519,6 +537,16 @@ class Database:
         except sqlite3.Error:
             return 0
 
+    @_alone
+    def basket(self) -> Basket | None:
+        """Count what is in the wastebasket; None where that cannot be read."""
+        if self._connection is None:
+            return None
+        try:
+            return Basket(*self._connection.execute(_BASKET).fetchone())
+        except sqlite3.Error:
+            return None
+
 
 def check(path: Path) -> None:
     """Look whether the daemon could use the file, and touch nothing; it need not be there yet.
@@ -537,12 +565,17 @@ def check(path: Path) -> None:
         raise DatabaseError(f"{path} cannot be used: {error.strerror}") from error
     # https://www.sqlite.org/fileformat.html: opening it as a database may leave files beside it.
     if header.startswith(b"SQLite format 3\0"):
-        _assert_known(path, int.from_bytes(header[60:64]))
+        version, oldest = struct.unpack_from(">i4xi", header, 60)
+        _assert_known(path, version, oldest)
 
 
-def _assert_known(path: Path, version: int) -> None:
+def _assert_known(path: Path, version: int, oldest: int) -> None:
+    """Refuse a schema that is newer, unless it declares that this so1 can still use it.
+
+    `oldest` is the oldest schema whose so1 can read and write this database; 0 is not declared.
+    """
     newest = _migrations()[-1][0]
-    if version > newest:
+    if not (0 <= version <= newest or 0 < oldest <= newest < version):
         raise DatabaseError(
             f"{path} was written by a newer so1 (schema {version}, this one knows"
             f" {newest}); upgrade so1 or move the file aside"

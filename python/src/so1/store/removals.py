@@ -35,6 +35,13 @@ _SETTLE = """
         AND e.outcome = iif(step IN ('refused', 'failed'), step, 'done')
     )
 """
+# What went for good on a full disk, by a process that could write down only the event of it.
+_EMPTIED = """
+    UPDATE removals SET step = 'emptied', told = 1
+    WHERE step = 'trashed' AND container_id IN (
+        SELECT container_id FROM events WHERE kind = 'trash' AND outcome = 'done'
+    )
+"""
 _OVER = "told = 1 AND step IN ('removed', 'refused', 'failed', 'emptied')"
 _BACK = "told = 1 AND step = 'returned'"
 
@@ -52,6 +59,7 @@ _STATES = """
     WHERE step IN ('trashed', 'returning', 'returned') ORDER BY watched_ms, timestamp, container_id
 """
 TAKEN_BACK = "so1 undo took it back, so it is left alone for {:g} h"
+STARTED = "somebody started it while it was in the wastebasket"
 _HOUR_MS = 3_600_000
 
 
@@ -91,6 +99,8 @@ class Removals:
         self._database = database
         self._open = True
         """Whether the table may hold something that is not told or not ended."""
+        self._begins = True
+        """Whether a process before this one may have left what it could not write down."""
         self._returning: set[str] = set()
         """Whom `so1 undo` takes back just now."""
         self._states: list[tuple[str, Kept]] | None = None
@@ -127,6 +137,8 @@ class Removals:
                         connection, (one for one in run.removals if not _is_known(connection, one))
                     )
                 connection.execute(_SETTLE)
+                if self._begins:
+                    connection.execute(_EMPTIED)
                 for which in (_OVER, _BACK):
                     connection.execute(_forget(which), (_KEPT,))
                 rows = connection.execute(
@@ -138,6 +150,7 @@ class Removals:
         self._states = None
         handover.discard(runs)
         self._open = bool(rows)
+        self._begins = False
         return [removal_of(row) for row in rows]
 
     def ended(self) -> list[Removal]:
@@ -189,14 +202,18 @@ class Removals:
         return self._database.watched_ms()
 
     def spared(self, hours: float) -> dict[str, str]:
-        """Give whom somebody took back within so many hours, by id, and why each is left alone."""
+        """Give whom somebody took back within so many hours, by id, and why each is left alone.
+
+        Those in the wastebasket are among them: one that runs was started by hand, and that is not
+        written down yet.
+        """
         since = self._database.watched_ms() - round(hours * _HOUR_MS)
-        back = {
-            kept.container_id
+        back = TAKEN_BACK.format(hours)
+        return {
+            kept.container_id: STARTED if step == "trashed" else back
             for step, kept in self._known_states()
-            if step == "returning" or (step == "returned" and kept.watched_ms > since)
-        }
-        return dict.fromkeys(back | self._returning, TAKEN_BACK.format(hours))
+            if step != "returned" or kept.watched_ms > since
+        } | dict.fromkeys(self._returning, back)
 
     def _known_states(self) -> list[tuple[str, Kept]]:
         # Read once: this process alone writes, and a tick costs nothing for a full basket.

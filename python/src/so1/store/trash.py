@@ -10,7 +10,7 @@ import msgspec
 from so1.store import handover
 from so1.store.database import DatabaseError, open_reader
 from so1.store.removal import Removal
-from so1.store.removals import COLUMNS, TAKEN_BACK, removal_of
+from so1.store.removals import COLUMNS, STARTED, TAKEN_BACK, removal_of
 
 _HOUR_MS = 3_600_000
 _READ = f"SELECT {COLUMNS}, watched_ms, layer_bytes FROM removals ORDER BY timestamp, container_id"  # noqa: S608 - constants
@@ -60,13 +60,19 @@ def read(store: Path) -> list[Item]:
 
 
 def held(store: Path) -> list[Item]:
-    """Give what is in the wastebasket, the oldest first; nothing where there is no database.
+    """Give what is in the wastebasket, the oldest first.
 
-    Raises DatabaseError where it cannot be read.
+    Raises DatabaseError where the database cannot be read: it is not empty where nobody knows.
     """
-    if not store.exists():
-        return []
     return [item for item in read(store) if item.removal.step in HERE]
+
+
+def may_be_there(store: Path) -> bool:
+    """Whether there is a database, as far as this user may see."""
+    try:
+        return store.exists()
+    except PermissionError:
+        return True
 
 
 def of_event(store: Path, number: int) -> str | None:
@@ -87,15 +93,16 @@ def of_event(store: Path, number: int) -> str | None:
 def spared(store: Path, hours: float) -> dict[str, str]:
     """Give whom somebody took back within so many hours, by id, and why each is left alone.
 
-    Nobody where there is no database. Raises DatabaseError where it cannot be read.
+    Those in the wastebasket are among them: one that runs was started by hand. Nobody where there
+    is no database. Raises DatabaseError where it cannot be read.
     """
-    if not store.exists():
+    if not may_be_there(store):
         return {}
     found = read(store)
-    back = [
-        item.removal.container_id
+    back = TAKEN_BACK.format(hours)
+    return {
+        item.removal.container_id: STARTED if item.removal.step == "trashed" else back
         for item in found
-        if item.removal.step == "returning"
+        if item.removal.step in HERE
         or (item.removal.step == "returned" and (item.hours or 0) < hours)
-    ]
-    return dict.fromkeys(back, TAKEN_BACK.format(hours))
+    }

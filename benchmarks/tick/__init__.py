@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Times the parts of a tick: `python -m benchmarks.tick`."""

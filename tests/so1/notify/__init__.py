@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Telling somebody of events."""
