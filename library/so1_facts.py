@@ -393,13 +393,14 @@ ansible_facts:
                    "cpu": 97, "cpu_ns": 58204118400}
         modules:
           description:
-            - The kernel modules, by name; V(sysinfo), V(continfo) and V(so2_memlimit).
+            - The kernel modules, by name; V(sysinfo), V(continfo), V(so1_exits) and V(so2_memlimit).
             - A limiter that is part of the kernel is loaded and has no state.
           returned: O(gather_subset) has V(modules)
           type: dict
           sample:
             sysinfo: {"loaded": true, "state": live, "version": "0.1.0"}
             continfo: {"loaded": true, "state": live, "version": "0.1.0"}
+            so1_exits: {"loaded": true, "state": live, "version": "0.1.0"}
             so2_memlimit: {"loaded": false, "state": null, "version": null}
         memory_limit_count:
           description: How many processes are limited.
@@ -474,6 +475,7 @@ from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-unty
 
 SUBSETS = ("memory", "processes", "containers", "modules", "limits", "wastebasket")
 MODULES = ("sysinfo", "continfo")
+EXITS = "so1_exits"
 LIMITER = "so2_memlimit"
 LIMITS = "so2_memory_limits"
 WASTEBASKET = """
@@ -856,7 +858,7 @@ def gather(
             if wastebasket_wanted:
                 problems.append(str(error))
     if "modules" in subset:
-        names = (*MODULES, LIMITER)
+        names = (*MODULES, EXITS, LIMITER)
         facts["modules"] = {name: read_module(source.sys_root, name) for name in names}
     return facts, problems
 

@@ -499,24 +499,24 @@ static void loading(void)
 	pthread_t thread;
 	char text[1024];
 
-	ok(load("exits", "") == EEXIST, "twice is EEXIST");
+	ok(load("so1_exits", "") == EEXIST, "twice is EEXIST");
 	fd = open(EXITS, O_RDONLY);
-	ok(unload("exits") == EAGAIN && read(fd, text, sizeof(text)) > 0, "who has it open keeps it");
+	ok(unload("so1_exits") == EAGAIN && read(fd, text, sizeof(text)) > 0, "who has it open keeps it");
 	close(fd);
-	ok(!unload("exits") && access(EXITS, F_OK), "it unloads, its file is gone");
+	ok(!unload("so1_exits") && access(EXITS, F_OK), "it unloads, its file is gone");
 	for (i = 0; i < 4; i++) {
-		ret = load("exits", bad[i]);
+		ret = load("so1_exits", bad[i]);
 		ok(ret == EINVAL || ret == ERANGE, "%s is refused (%s)", bad[i], strerror(ret));
 	}
 	storming = true;
 	pthread_create(&thread, NULL, keep_storming, NULL);
 	for (i = 0; i < rounds; i++) {
-		failed += !!load("exits", "records=1024");
+		failed += !!load("so1_exits", "records=1024");
 		fd = open(EXITS, O_RDONLY);
 		failed += fd < 0;
 		usleep(10000);
 		close(fd);
-		failed += !!unload("exits");
+		failed += !!unload("so1_exits");
 	}
 	storming = false;
 	pthread_join(thread, NULL);
@@ -525,8 +525,8 @@ static void loading(void)
 
 int main(void)
 {
-	if (load("exits", "gid=1234 records=2048")) {
-		printf("Bail out! exits.ko does not load: %s\n", strerror(errno));
+	if (load("so1_exits", "gid=1234 records=2048")) {
+		printf("Bail out! so1_exits.ko does not load: %s\n", strerror(errno));
 		return 1;
 	}
 	fields();

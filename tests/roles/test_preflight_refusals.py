@@ -67,9 +67,10 @@ SET_UP: Tree = {
     "/etc/cron.d/so1-workload": "* * * * * so1 systemd-cat -t so1-workload so1 workload generate\n",
     "/proc/sysinfo_so1_202300539": "",
     "/proc/continfo_so1_202300539": "",
+    "/proc/exits_so1_202300539": "",
     **{
         f"/sys/module/{module}/{file}": ""
-        for module in ("sysinfo", "continfo", "so2_memlimit")
+        for module in ("sysinfo", "continfo", "so1_exits", "so2_memlimit")
         for file in ("initstate", "parameters/gid")
     },
     "/proc/net/tcp": "  sl\n   0: 0100007F:0BB8 00000000:0000 0A 0\n",

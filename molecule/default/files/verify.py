@@ -111,7 +111,7 @@ def stopped(unit: str) -> Iterator[None]:
 
 
 def files_are_for_the_group_alone() -> None:
-    for name in ("sysinfo", "continfo"):
+    for name in ("sysinfo", "continfo", "exits"):
         status = Path(f"/proc/{name}_so1_{SUFFIX}").stat()
         assert stat.S_IMODE(status.st_mode) == 0o440, oct(status.st_mode)
         assert (pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name) == (
@@ -121,7 +121,7 @@ def files_are_for_the_group_alone() -> None:
 
 
 def a_container_does_not_see_the_host() -> None:
-    for name in ("sysinfo", "continfo"):
+    for name in ("sysinfo", "continfo", "exits"):
         path = f"/proc/{name}_so1_{SUFFIX}"
         assert not run("docker", "run", "--rm", "so1-lab/alpine", "cat", path, codes=(1,))
 

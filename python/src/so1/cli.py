@@ -26,6 +26,7 @@ _COMMANDS = {
     "plan": "Show what the governor would do now, and why.",
     "replay": "Show what another policy would have removed, and when.",
     "events": "Show what the daemon did, refused or could not do.",
+    "exits": "Show which processes ended, how, and what they had used.",
     "notify": "Tell somebody of events, by a webhook or by mail.",
     "workload": "Make test load: containers for the governor to deal with.",
     "cleanup": "Remove the managed containers, and nothing else.",

@@ -82,6 +82,19 @@ for pid, began, limit in limited:
 PYTHON
 }
 
+# Whoever has one of its files open keeps so1_exits, most for a moment only.
+unload() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        ! rmmod "$1" 2>/dev/null || return 0
+        sleep 1
+    done
+    rmmod "$1" || {
+        echo "the module $1 is in use; end who has one of its files open (find /proc/[0-9]*/fd -lname '/proc/*_so1_*')" \
+            "and run this again" >&2
+        return 1
+    }
+}
+
 for entry in "$@"; do
     package=${entry%%=*}
     for module in $(echo "${entry#*=}" | tr ',' ' '); do
@@ -98,7 +111,7 @@ for entry in "$@"; do
             note=$(mktemp)
             limits save "$note"
         fi
-        [ ! -d "/sys/module/$module" ] || rmmod "$module"
+        [ ! -d "/sys/module/$module" ] || unload "$module"
         failed=
         modprobe "$module" || { failed=1; go_back "$package" "$module"; }
         if [ -n "$note" ]; then

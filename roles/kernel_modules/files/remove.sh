@@ -14,6 +14,19 @@ if [ "$1" = --check ]; then
     shift
 fi
 
+# Whoever has one of its files open keeps so1_exits, most for a moment only.
+unload() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        ! rmmod "$1" 2>/dev/null || return 0
+        sleep 1
+    done
+    rmmod "$1" || {
+        echo "the module $1 is in use; end who has one of its files open (find /proc/[0-9]*/fd -lname '/proc/*_so1_*')" \
+            "and run this again" >&2
+        return 1
+    }
+}
+
 for entry in "$@"; do
     name=${entry%%=*} modules=$(echo "${entry#*=}" | tr ',' ' ')
     # The last that was loaded goes first.
@@ -23,7 +36,7 @@ for entry in "$@"; do
         # One that is built into the kernel has no initstate.
         if [ ! -e "/sys/module/$module/initstate" ] || [ ! -e "/sys/module/$module/parameters/gid" ]; then continue; fi
         echo "changed: $module"
-        [ -n "$check" ] || rmmod "$module"
+        [ -n "$check" ] || unload "$module"
     done
 
     for link in "$tree/$name"/kernel-*; do

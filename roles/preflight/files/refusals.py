@@ -30,7 +30,7 @@ WANTED: Wanted = {
     "docker_engine": True,  # whether the role docker_engine looks after the engine
     "docker_host": "unix:///var/run/docker.sock",
     "docker_packages": ["docker.io", "apparmor"],
-    "procinfo": True,  # sysinfo and continfo
+    "procinfo": True,  # sysinfo, continfo and so1_exits
     "memlimit": True,  # so2_memlimit
     "suffix": "202300539",
     "daemon": True,
@@ -45,7 +45,7 @@ WITHOUT_MODULES = (
     "set kernel_modules_enabled=false and kernel_modules_memlimit_enabled=false; "
     "the daemon will read /proc instead"
 )
-MODULES = ("sysinfo", "continfo", "so2_memlimit")
+MODULES = ("sysinfo", "continfo", "so1_exits", "so2_memlimit")
 WAITS = ("-o=Acquire::Retries=0", "-o=Acquire::http::Timeout=20", "-o=Acquire::https::Timeout=20")
 
 
@@ -192,8 +192,8 @@ def loaded(host: Host, module: str) -> bool:
 
 def wanted_modules(wanted: Wanted) -> list[str]:
     """Give those that are to be loaded."""
-    return (list(MODULES[:2]) if wanted["procinfo"] else []) + (
-        list(MODULES[2:]) if wanted["memlimit"] else []
+    return (list(MODULES[:3]) if wanted["procinfo"] else []) + (
+        list(MODULES[3:]) if wanted["memlimit"] else []
     )
 
 
@@ -255,8 +255,8 @@ def others_modules(host: Host, wanted: Wanted) -> Iterator[str]:
                 f"A kernel module {module} is loaded that is not SO1's; unload it (`rmmod {module}`) if nobody needs "
                 "it, or set kernel_modules_enabled=false."
             )
-    for module in MODULES[:2] if wanted["procinfo"] else ():
-        file = f"/proc/{module}_so1_{wanted['suffix']}"
+    for module in MODULES[:3] if wanted["procinfo"] else ():
+        file = f"/proc/{module.removeprefix('so1_')}_so1_{wanted['suffix']}"
         if host.there(file) and not loaded(host, module):
             yield f"{file} is another kernel module's; unload that, or set kernel_modules_suffix to another end."
 

@@ -366,7 +366,7 @@ static void so1_look_at(struct tracepoint *point, void *data)
 		so1_tracepoint = point;
 }
 
-static int __init exits_init(void)
+static int __init so1_exits_init(void)
 {
 	int ret;
 
@@ -394,7 +394,7 @@ no_file:
 	return ret;
 }
 
-static void __exit exits_exit(void)
+static void __exit so1_exits_exit(void)
 {
 	tracepoint_probe_unregister(so1_tracepoint, so1_exited, NULL);
 	tracepoint_synchronize_unregister();
@@ -403,8 +403,8 @@ static void __exit exits_exit(void)
 	vfree(so1_ring);
 }
 
-module_init(exits_init);
-module_exit(exits_exit);
+module_init(so1_exits_init);
+module_exit(so1_exits_exit);
 MODULE_LICENSE("GPL");
 MODULE_AUTHOR("SO1");
 MODULE_DESCRIPTION("The processes that ended as JSON under /proc");
