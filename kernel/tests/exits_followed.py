@@ -6,11 +6,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from so1.model import Exit
 
 sys.path.insert(0, "/packages")
 
 from so1.sources.error import SourceError
-from so1.sources.exits import Exit, Exits
+from so1.sources.exits import Exits
 
 SUFFIX = "202300539"
 RECORDS = 1024

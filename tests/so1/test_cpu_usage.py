@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from so1.cpu_usage import CpuUsage, Interval, lifetime
-from so1.model import Process, Snapshot
+from so1.model import Exit, Process, Snapshot
 from tests.so1.processes import typed
+from tests.so1.sources.ring import line
 
 SECOND = 1_000_000_000
 
@@ -94,3 +96,41 @@ def test_without_a_second_snapshot_it_is_the_average_of_its_life() -> None:
     worked, idle = typed(1, cpu=37), typed(2)
     usage = lifetime(snapshot(SECOND, worked, idle))
     assert (usage.percent(worked), usage.percent(idle), usage.busy) == (37, 0, (worked,))
+
+
+def gone(name: str, end_ns: int, cpu_ns: int, start_ns: int = 110 * SECOND) -> Exit:
+    told = line(0, pid=9, name=name, start_ns=start_ns, end_ns=end_ns, cpu_ns=cpu_ns)
+    return msgspec.convert(told, Exit)
+
+
+def test_who_came_and_went_counts_whole_by_name() -> None:
+    interval = Interval()
+    interval.advance(snapshot(100 * SECOND))
+    exits = [gone("cc1", (111 + n) * SECOND, SECOND) for n in range(3)]
+    exits.append(gone("ld", 115 * SECOND, 2 * SECOND))
+    usage = interval.advance(snapshot(120 * SECOND), exits)
+    assert usage.ended_ns == {"cc1": 3 * SECOND, "ld": 2 * SECOND}
+
+
+def test_who_was_there_before_counts_from_then() -> None:
+    interval = Interval()
+    interval.advance(snapshot(100 * SECOND, typed(9, start_ns=5, cpu_ns=50 * SECOND)))
+    exits = [gone("java", 110 * SECOND, 53 * SECOND, start_ns=5)]
+    assert interval.advance(snapshot(120 * SECOND), exits).ended_ns == {"java": 3 * SECOND}
+
+
+def test_who_ended_after_the_snapshot_counts_in_the_next() -> None:
+    interval = Interval()
+    interval.advance(snapshot(100 * SECOND))
+    alive = typed(9, start_ns=110 * SECOND, cpu_ns=SECOND)
+    exits = [gone("cc1", 121 * SECOND, 4 * SECOND)]
+    usage = interval.advance(snapshot(120 * SECOND, alive), exits)
+    assert (usage.of(alive), usage.ended_ns) == (SECOND, {})
+    assert interval.advance(snapshot(140 * SECOND)).ended_ns == {"cc1": 3 * SECOND}
+
+
+def test_of_whom_nothing_is_known_nothing_is_counted() -> None:
+    interval = Interval()
+    interval.advance(snapshot(100 * SECOND))
+    exits = [gone("old", 110 * SECOND, 50 * SECOND, start_ns=5), gone("idle", 111 * SECOND, 0)]
+    assert interval.advance(snapshot(120 * SECOND), exits).ended_ns == {}

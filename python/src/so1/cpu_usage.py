@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """CPU over the time between two snapshots."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from so1.model import Process, Snapshot
+from so1.model import Exit, Process, Snapshot
 
 Key = tuple[int, int]
 
@@ -14,12 +15,14 @@ class CpuUsage(msgspec.Struct, frozen=True):
     """What the processes of a snapshot used since the one before.
 
     elapsed_ns is the time between the two, 0 where there was none before. used_ns is CPU time by
-    Process.key, of those that used any; busy are these processes, in the same order.
+    Process.key, of those that used any; busy are these processes, in the same order. ended_ns is
+    what processes used that are in no snapshot any more, by name, where exits are known.
     """
 
     elapsed_ns: int = 0
     used_ns: Mapping[Key, int] = {}
     busy: tuple[Process, ...] = ()
+    ended_ns: Mapping[str, int] = {}
 
     @property
     def used(self) -> Iterable[tuple[int, Process]]:
@@ -54,10 +57,14 @@ class Interval:
         """Start without a history: the first snapshot's processes all use 0 percent."""
         self._last: dict[int, Process] = {}
         self._taken_ns: int | None = None
+        self._later: list[Exit] = []
+        """Exits after the last snapshot: what they had used until then is in that one."""
 
-    def advance(self, snapshot: Snapshot) -> CpuUsage:
-        """Make this snapshot the end of the interval."""
+    def advance(self, snapshot: Snapshot, exits: Sequence[Exit] = ()) -> CpuUsage:
+        """Make this snapshot the end of the interval; exits are those told since the last time."""
         last, since = self._last, self._taken_ns
+        ended = [one for one in (*self._later, *exits) if one.end_ns <= snapshot.taken_ns]
+        self._later = [one for one in exits if one.end_ns > snapshot.taken_ns]
         self._last = {p.pid: p for p in snapshot.processes}
         self._taken_ns = snapshot.taken_ns
         if since is None:
@@ -73,10 +80,14 @@ class Interval:
             if used > 0:
                 used_ns[process.key] = used
                 busy.append(process)
-        return CpuUsage(max(0, snapshot.taken_ns - since), used_ns, tuple(busy))
+        ended_ns: Counter[str] = Counter()
+        for one in ended:
+            ended_ns[one.name] += max(0, one.cpu_ns - _then(one, last.get(one.pid), since))
+        elapsed_ns = max(0, snapshot.taken_ns - since)
+        return CpuUsage(elapsed_ns, used_ns, tuple(busy), +ended_ns)
 
 
-def _then(process: Process, before: Process | None, since: int) -> int:
+def _then(process: Process | Exit, before: Process | None, since: int) -> int:
     """Tell what a process had used when the interval began."""
     if before and before.start_ns == process.start_ns:
         return before.cpu_ns

@@ -74,6 +74,39 @@ class Snapshot(msgspec.Struct, frozen=True):
     passed_over: str | None = None
 
 
+class Exit(msgspec.Struct, frozen=True, gc=False):
+    """One process that ended, as `/proc/exits_so1_*` gives it.
+
+    start_ns and end_ns are on CLOCK_BOOTTIME, peak_rss is KiB, cpu_ns user and system time of all
+    threads. code is its exit code, signal the signal that ended it, 0 where none did. cgroup is the
+    inode number of its directory; container_id is None where the way there names no container.
+    """
+
+    seq: Number
+    pid: Number
+    ppid: Number
+    uid: Number
+    name: str
+    start_ns: Number
+    end_ns: Number
+    code: Annotated[int, Meta(ge=0, le=255)]
+    signal: Annotated[int, Meta(ge=0, le=127)]
+    oom_killed: bool
+    threads: Number
+    peak_rss: KiB
+    cpu_ns: Number
+    major_faults: Number
+    read_bytes: Number | None = None
+    written_bytes: Number | None = None
+    cgroup: Annotated[int, Meta(ge=0)] = 0
+    container_id: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than with exit code 0."""
+        return bool(self.code or self.signal)
+
+
 class MemoryLimit(msgspec.Struct, frozen=True, gc=False):
     """One limited process, as `/proc/so2_memory_limits` gives it.
 

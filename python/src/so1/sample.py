@@ -16,13 +16,15 @@ from so1.model import (
     Charged,
     Container,
     ContainerUsage,
+    Exit,
     MemoryLimit,
     Process,
     Snapshot,
     Spent,
 )
-from so1.sources import cgroups, limits
+from so1.sources import SourceError, cgroups, limits
 from so1.sources.cgroups import Cgroups, Seen
+from so1.sources.exits import Exits
 
 Gap = Literal["source", "blind", "cgroups", "limits"]
 """What may not be known: from where, of whom, what is charged, what is limited."""
@@ -56,7 +58,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     timestamp is Unix epoch seconds when it began. host_cpu is percent of all CPUs. containers are
     those that the engine told of, strangers those of which only names of cgroups tell. docker_age
     is how old the engine's word is, in seconds, docker_answers whether it did when last asked. gaps
-    has a sentence for each thing that is not known.
+    has a sentence for each thing that is not known. exits are the processes that ended since the
+    sample before, exits_missed is how many more did; None where exits are not known.
     """
 
     timestamp: float
@@ -69,6 +72,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     docker_age: float | None = None
     docker_answers: bool = False
     gaps: Mapping[Gap, str] = {}
+    exits: Sequence[Exit] = ()
+    exits_missed: int | None = None
 
     @property
     def everyone(self) -> list[ContainerUsage]:
@@ -95,6 +100,7 @@ class Sampler:
         self._clock = clock
         self._cgroups = Cgroups(proc, cgroup_root)
         self._interval = Interval()
+        self._exits: Exits | None = None
         self._source: str | None = None
         self._charged: dict[str, Seen] = {}
         self._charged_ns = 0
@@ -114,7 +120,9 @@ class Sampler:
             # Another source gives start times of another resolution: nothing can be compared.
             self._interval = Interval()
             self._source = snapshot.source
-        cpu = self._interval.advance(snapshot)
+        # After the snapshot: nobody ends between the two and is in neither.
+        exits, missed = self._ended()
+        cpu = self._interval.advance(snapshot, exits)
         strangers = _strangers(snapshot.processes, word.containers)
         seen, why = self._cgroups.look([*word.containers, *strangers])
         spent = self._spent(seen)
@@ -141,11 +149,22 @@ class Sampler:
             docker_age=word.age,
             docker_answers=word.stands,
             gaps=gaps,
+            exits=exits,
+            exits_missed=missed,
         )
 
     def close(self) -> None:
         """Let go of what is held open."""
         self._cgroups.close()
+
+    def _ended(self) -> tuple[list[Exit], int | None]:
+        try:
+            if self._exits is None:
+                self._exits = Exits(self.settings.suffix, self._proc)
+            return self._exits.take()
+        except SourceError:
+            # Not loaded, as on a host without modules; or for a moment, while it is replaced.
+            return [], None
 
     def _limits(self, gaps: dict[Gap, str]) -> list[MemoryLimit]:
         try:

@@ -14,9 +14,9 @@ import click
 import msgspec
 
 from so1.commands import period, settings, tables
-from so1.model import SHORT_ID
+from so1.model import SHORT_ID, Exit
 from so1.sources import SourceError
-from so1.sources.exits import Exit, Exits
+from so1.sources.exits import Exits
 from so1.store.database import DatabaseError, open_reader
 
 _NAMES = (

@@ -91,6 +91,8 @@ class Families:
             usage.rss += process.rss
             usage.processes += 1
             usage.spent.cpu_ns += used_ns.get((process.pid, process.start_ns), 0)
+        for name, ended_ns in sample.cpu.ended_ns.items():
+            usages.setdefault(name, Usage()).spent.cpu_ns += ended_ns
         shown: dict[str, Usage] = {}
         for name, usage in usages.items():
             _add(shown, label(name), usage)

@@ -8,7 +8,7 @@ column class); only the timestamp, which comes first in every table, is left to 
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -268,10 +268,15 @@ def _processes(processes: Sequence[Process], cpu: CpuUsage, top: int) -> list[Pr
     if top and len(processes) > top:
         kept = _largest_and_busiest(processes, cpu.used, top)
     rows = [ProcessRow(p.pid, p.name, p.rss, round(cpu.percent(p))) for p in kept]
-    if len(kept) < len(processes):
-        # The sums over the table stay those of the host.
-        ram = sum(map(_rss, processes)) - sum(map(_rss, kept))
-        used = sum(cpu.used_ns.values()) - sum(map(cpu.of, kept))
+    # Of those that came and went, a name is what is left.
+    ended = heapq.nlargest(top or len(cpu.ended_ns), cpu.ended_ns.items(), key=itemgetter(1))
+    ended = [(name, used) for name, used in ended if round(cpu.share(used))]
+    rows += [ProcessRow(0, name, 0, round(cpu.share(used))) for name, used in ended]
+    # The sums over the table stay those of the host.
+    ram = sum(map(_rss, processes)) - sum(map(_rss, kept))
+    used = sum(cpu.used_ns.values()) - sum(map(cpu.of, kept))
+    used += sum(cpu.ended_ns.values()) - sum(used for _, used in ended)
+    if len(kept) < len(processes) or round(cpu.share(used)):
         rows.append(ProcessRow(0, OTHER, min(ram, _INTEGER_MAX), round(cpu.share(used))))
     return rows
 
