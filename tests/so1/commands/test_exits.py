@@ -56,20 +56,44 @@ def test_only_some(so1: Callable[..., Result]) -> None:
     assert (result.exit_code, result.stdout) == (0, "no such process ended in this period\n")
 
 
-@pytest.mark.usefixtures("ring")
-def test_a_container_has_the_name_that_the_daemon_knew(
-    so1: Callable[..., Result], store: Path
+def test_older_ones_and_names_come_from_the_database(
+    so1: Callable[..., Result], store: Path, ring: Ring
 ) -> None:
+    now = round(time.time() * 1000)
     database = Database(store)
-    database.write_tick(tick(1_000))  # with a container called web
+    database.write_tick(tick(now - 10_000_000, name="stored"))  # in a container called web
+    database.write_tick(tick(now - 1_000, name="told twice"))
     database.close()
-    result = so1("exits", "--container", "web")
-    assert result.stdout.count(" web ") == 2, result.stdout
+    told = json.loads(so1("exits", "--container", "web", "--json").stdout)
+    assert [one["name"] for one in told] == ["stored", "cc1", "ja\x1bva"]
+    assert told[0] == {
+        "ended_at": now - 10_000_000,
+        "pid": 9,
+        "ppid": 1,
+        "uid": 0,
+        "name": "stored",
+        "container_id": SHOP,
+        "container_name": "web",
+        "code": 0,
+        "signal": 9,
+        "oom_killed": True,
+        "lived_ms": 60_000,
+        "cpu_ms": 1_500,
+        "peak_ram": 2_048,
+        "read_bytes": None,
+        "written_bytes": None,
+    }
+    assert set(told[1]) == set(told[0])
+    ring.error = FileNotFoundError()
+    result = so1("exits")
+    assert result.exit_code == 0
+    assert "stored" in result.stdout
+    assert "Warning: exits are not known" in result.stderr
 
 
-def test_older_ones_that_are_gone_are_counted(so1: Callable[..., Result], ring: Ring) -> None:
+def test_older_ones_that_are_gone_are_told(so1: Callable[..., Result], ring: Ring) -> None:
     ring.end(17)
-    assert "7 older ones are no longer kept" in so1("exits", "--since", "4w").stderr
+    assert "of older ones only those that failed" in so1("exits", "--since", "4w").stderr
 
 
 def test_without_the_module(so1: Callable[..., Result]) -> None:

@@ -92,6 +92,7 @@ def test_a_database_from_before_is_upgraded(path: Path) -> None:
         6,
         *[None] * 5,
         -2,
+        *[None] * 2,
     )
     assert rows(path, "SELECT count(*) FROM process_stats WHERE name = 'old'") == [(10,)]
     assert rows(path, "PRAGMA user_version") == [(module._migrations()[-1][0],)]

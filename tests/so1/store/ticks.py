@@ -6,6 +6,7 @@ from so1.store.rows import (
     ContainerProcessRow,
     ContainerRow,
     DecisionRow,
+    ExitRow,
     LimitRow,
     MetricsRow,
     ProcessRow,
@@ -43,6 +44,7 @@ def tick(timestamp: int, processes: int = 50, name: str = "p", contained: int = 
         container_totals=[ContainerRow("ab" * 32, "web", "alpine", "low", 1, 10, 1.0)],
         process_states=[StateRow("sleeping", processes)],
         memory_limits=[LimitRow(1, name, 2**63 - 1, 4096, timestamp, 0)],
+        exits=[ExitRow(timestamp, 9, 1, 0, name, "ab" * 32, "web", 0, 9, 1, 60_000, 1_500, 2_048)],
         decisions=[DecisionRow(timestamp, "enforce", 10, 3, 2, 30.0, 0)],
         events=[event(timestamp)],
     )

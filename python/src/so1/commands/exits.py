@@ -6,36 +6,50 @@ import json
 import signal
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import msgspec
 
 from so1.commands import period, settings, tables
-from so1.model import SHORT_ID, Exit
+from so1.model import SHORT_ID
 from so1.sources import SourceError
 from so1.sources.exits import Exits
 from so1.store.database import DatabaseError, open_reader
+from so1.store.rows import ExitRow, exit_row
 
 _NAMES = (
     "SELECT container_id, container_name FROM container_totals"
     " WHERE id IN (SELECT max(id) FROM container_totals GROUP BY container_id)"
 )
-_SECOND = 1_000_000_000
+_STORED = (
+    f"SELECT {', '.join(ExitRow._fields)} FROM exits"  # noqa: S608 - constants
+    " WHERE ended_at >= ? AND ended_at < ? ORDER BY ended_at, id"
+)
 
 
-def _names(store: Path) -> dict[str, str]:
-    """Give the names of containers that the daemon has seen, by id; none without a database."""
+def _stored(store: Path, since_ms: int, until_ms: int) -> tuple[list[ExitRow], dict[str, str]]:
+    """Give what the daemon kept of that time, and the names of containers by id.
+
+    Nothing where there is no database, or one from before.
+    """
     try:
         with contextlib.closing(open_reader(store)) as connection:
-            return {str(id_): str(name) for id_, name in connection.execute(_NAMES)}
+            names = {str(id_): str(name) for id_, name in connection.execute(_NAMES)}
+            return [
+                ExitRow(*row) for row in connection.execute(_STORED, (since_ms, until_ms))
+            ], names
     except (DatabaseError, sqlite3.Error):
-        return {}
+        return [], {}
 
 
-def ended(one: Exit) -> str:
+def _held(suffix: str, booted_ms: float) -> tuple[list[ExitRow], int]:
+    held, missed = Exits(suffix, held=True).take()
+    return [exit_row(one, booted_ms, {}) for one in held], missed
+
+
+def ended(one: ExitRow) -> str:
     """Say in a few words how it ended."""
     if one.oom_killed and one.signal == signal.SIGKILL:
         return "out of memory"
@@ -46,26 +60,18 @@ def ended(one: Exit) -> str:
     return f"code {one.code}"
 
 
-def _is_of(one: Exit, container: str, names: Mapping[str, str]) -> bool:
-    id_ = one.container_id
-    return id_ is not None and (id_.startswith(container) or names.get(id_) == container)
-
-
-def _rows(
-    found: Iterable[Exit], names: Mapping[str, str], booted: float
-) -> Iterable[tuple[object, ...]]:
+def _cells(found: Iterable[ExitRow]) -> Iterable[tuple[object, ...]]:
     for one in found:
-        at = datetime.fromtimestamp(booted + one.end_ns / _SECOND, UTC).astimezone()
-        id_ = one.container_id
+        at = datetime.fromtimestamp(one.ended_at / 1000, UTC).astimezone()
         yield (
-            at.strftime("%H:%M:%S"),
+            at.strftime("%Y-%m-%d %H:%M:%S"),
             one.pid,
             one.name,
-            "" if id_ is None else names.get(id_, id_[:SHORT_ID]),
+            one.container_name or (one.container_id or "")[:SHORT_ID],
             ended(one),
-            (one.end_ns - one.start_ns) / _SECOND,
-            one.cpu_ns / _SECOND,
-            one.peak_rss / 1024,
+            one.lived_ms / 1000,
+            one.cpu_ms / 1000,
+            one.peak_ram / 1024,
         )
 
 
@@ -95,35 +101,55 @@ def command(
 ) -> None:
     """Show which processes ended, how, and what they had used, the latest last.
 
-    The kernel module so1_exits keeps the last 16,384 of them. In JSON memory is in KiB, times are
-    in nanoseconds since boot.
+    The kernel module so1_exits keeps the last 16,384 of them. Of older ones the daemon keeps those
+    that failed, had 100 MiB or used a second of CPU.
+
+    In JSON times are in milliseconds (ended_at since 1970), memory is in KiB.
 
     Exit codes: 0 shown, or there are none; 1 exits are not known; 2 wrong usage.
     """
     settled = settings.load_or_default(path)
+    now_ms = time.time() * 1000
+    since_ms = round(now_ms - since * 1000)
+    trouble, missed = "", 0
+    held: list[ExitRow] = []
     try:
-        held, missed = Exits(settled.snapshot.suffix, held=True).take()
+        booted_ms = now_ms - time.clock_gettime(time.CLOCK_BOOTTIME) * 1000
+        held, missed = _held(settled.snapshot.suffix, booted_ms)
     except SourceError as error:
-        raise click.ClickException(str(error)) from error
-    names = _names(Path(settled.store.path))
-    now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        trouble = str(error)
+    first_ms = held[0].ended_at if held else round(now_ms)
+    stored, names = _stored(Path(settled.store.path), since_ms, first_ms)
+    if trouble and not stored:
+        raise click.ClickException(trouble)
+    named = (one._replace(container_name=names.get(one.container_id or "")) for one in held)
     found = [
         one
-        for one in held
-        if now_ns - one.end_ns <= since * _SECOND
-        and (not failed or one.failed)
+        for one in (*stored, *named)
+        if one.ended_at >= since_ms
+        and (not failed or one.code or one.signal)
         and (name is None or one.name == name)
-        and (container is None or _is_of(one, container, names))
+        and (container is None or _is_in(one, container))
     ]
     if limit:
         found = found[-limit:]
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
-        return
-    if not found:
-        click.echo("no such process ended in this period")
-    else:
+        click.echo(json.dumps([_document(one) for one in found], indent=2))
+    elif found:
         columns = ["ENDED", "PID", "NAME", "CONTAINER", "HOW", "LIVED s", "CPU s", "PEAK MiB"]
-        tables.show("", columns, _rows(found, names, time.time() - now_ns / _SECOND))
+        tables.show("", columns, _cells(found))
+    else:
+        click.echo("no such process ended in this period")
+    if trouble:
+        click.echo(f"Warning: {trouble}", err=True)
     if missed:
-        click.echo(f"{missed:,} older ones are no longer kept", err=True)
+        click.echo("of older ones only those that failed or were large are kept", err=True)
+
+
+def _is_in(one: ExitRow, container: str) -> bool:
+    id_ = one.container_id or ""
+    return one.container_name == container or (bool(id_) and id_.startswith(container))
+
+
+def _document(one: ExitRow) -> dict[str, object]:
+    return {**one._asdict(), "oom_killed": bool(one.oom_killed)}

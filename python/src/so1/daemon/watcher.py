@@ -13,10 +13,12 @@ from typing import Protocol
 
 from so1.clock import Steps
 from so1.config import Config, Metrics
+from so1.daemon import deaths
 from so1.daemon.conditions import Conditions
 from so1.daemon.outbox import Outbox
 from so1.daemon.storing import Storing
 from so1.daemon.systemd import Notifier
+from so1.escape_controls import escape_controls
 from so1.exposition.error import ServerError
 from so1.exposition.own import Own
 from so1.sample import Gap, Sample, Sampler, Word
@@ -127,6 +129,9 @@ class Watcher:
             return
         if sample.docker_answers:
             self._hand(sample)
+        for event in deaths.events(sample):
+            _log.warning("%s", escape_controls(event.detail))
+            self._outbox.put(event)
         self._store(sample)
         took = time.monotonic() - began
         self._notifier.status(self._status(sample, took))

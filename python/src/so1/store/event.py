@@ -22,6 +22,7 @@ Kind = Literal[
     "blind",
     "cgroups",
     "container",
+    "exit",
 ]
 Outcome = Literal["done", "planned", "refused", "failed"]
 

@@ -7,14 +7,14 @@ column class); only the timestamp, which comes first in every table, is left to 
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import msgspec
 
 from so1.cpu_usage import CpuUsage
-from so1.model import ContainerUsage, MemoryLimit, Process
+from so1.model import ContainerUsage, Exit, MemoryLimit, Process
 from so1.sample import Sample
 from so1.store.event import Event
 
@@ -32,6 +32,11 @@ STATES = {
 OTHER = "(other)"
 """Who the rest is counted for, where not all processes have a row."""
 
+_EXITS = 200
+"""Exits that one tick keeps; in a storm of them the rest is only counted."""
+_LARGE_KIB = 100 << 10
+_LARGE_NS = 1_000_000_000
+"""An exit with code 0 is kept where the process had so much memory, or used so much CPU."""
 _INTEGER_MAX = (1 << 63) - 1
 """The largest number that SQLite stores."""
 _rss = attrgetter("rss")
@@ -41,7 +46,8 @@ _state = attrgetter("state")
 class MetricsRow(NamedTuple):
     """A tick: RAM in KiB, CPU in percent of all CPUs, docker_age in seconds.
 
-    troubles has a line for each thing that did not work; None where all did.
+    troubles has a line for each thing that did not work; None where all did. exits is how many
+    processes ended since the tick before, exits_missed of how many of them nothing more is known.
     """
 
     total_ram: int
@@ -55,6 +61,8 @@ class MetricsRow(NamedTuple):
     available_ram: int | None = None
     docker_age: float | None = None
     troubles: str | None = None
+    exits: int | None = None
+    exits_missed: int | None = None
 
 
 class ContainerProcessRow(NamedTuple):
@@ -122,6 +130,26 @@ class LimitRow(NamedTuple):
     set_by: int
 
 
+class ExitRow(NamedTuple):
+    """A process that ended; ended_at is Unix epoch milliseconds, peak_ram KiB."""
+
+    ended_at: int
+    pid: int
+    ppid: int
+    uid: int
+    name: str
+    container_id: str | None
+    container_name: str | None
+    code: int
+    signal: int
+    oom_killed: int
+    lived_ms: int
+    cpu_ms: int
+    peak_ram: int
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+
+
 class DecisionRow(NamedTuple):
     """A decision of the governor; timestamp is that of the tick it decided upon.
 
@@ -147,6 +175,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "container_totals": ContainerRow._fields,
     "process_states": StateRow._fields,
     "memory_limits": LimitRow._fields,
+    "exits": ExitRow._fields,
     "decisions": DecisionRow._fields[1:],
     "events": Event.__struct_fields__[1:],
 }
@@ -162,6 +191,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     container_totals: Sequence[ContainerRow] = ()
     process_states: Sequence[StateRow] = ()
     memory_limits: Sequence[LimitRow] = ()
+    exits: Sequence[ExitRow] = ()
     decisions: Sequence[DecisionRow] = ()
     events: Sequence[Event] = ()
 
@@ -196,6 +226,7 @@ def build(
     """
     snapshot = sample.snapshot
     containers = sample.everyone
+    ended = len(sample.exits) + (sample.exits_missed or 0)
     return Tick(
         timestamp=round(sample.timestamp * 1000),
         metrics=MetricsRow(
@@ -210,12 +241,15 @@ def build(
             available_ram=snapshot.available_ram,
             docker_age=sample.docker_age,
             troubles="\n".join(troubles) or None,
+            exits=None if sample.exits_missed is None else ended,
+            exits_missed=sample.exits_missed,
         ),
         container_stats=_container_processes(containers, sample.cpu, top),
         process_stats=_processes(snapshot.processes, sample.cpu, top),
         container_totals=[_container(usage, snapshot.taken_ns) for usage in containers],
         process_states=[StateRow(*row) for row in sorted(states(snapshot.processes).items())],
         memory_limits=_limits(sample.limits, top),
+        exits=_exits(sample),
         decisions=decisions,
         events=events,
     )
@@ -309,6 +343,42 @@ def _container_processes(
             rest = cpu.share(spent[id_] - sum(map(cpu.of, shown)))
             rows.append(ContainerProcessRow(id_, name, 0, OTHER, ram, round(rest)))
     return rows
+
+
+def _exits(sample: Sample) -> list[ExitRow]:
+    """Lay out the exits that are worth keeping: killed for memory, failed, or large before."""
+    worth = [one for one in sample.exits if one.failed or _was_large(one)]
+    kept = heapq.nlargest(
+        _EXITS, worth, key=lambda one: (one.oom_killed, one.failed, one.peak_rss, -one.seq)
+    )
+    names = {usage.container.id: usage.container.name for usage in sample.everyone}
+    booted_ms = sample.timestamp * 1000 - sample.snapshot.taken_ns / 1e6
+    return [exit_row(one, booted_ms, names) for one in sorted(kept, key=lambda one: one.seq)]
+
+
+def exit_row(one: Exit, booted_ms: float, names: Mapping[str, str]) -> ExitRow:
+    """Lay out an exit; booted_ms is when the host booted by today's clock, names are by id."""
+    return ExitRow(
+        ended_at=round(booted_ms + one.end_ns / 1e6),
+        pid=one.pid,
+        ppid=one.ppid,
+        uid=one.uid,
+        name=one.name,
+        container_id=one.container_id,
+        container_name=names.get(one.container_id or ""),
+        code=one.code,
+        signal=one.signal,
+        oom_killed=one.oom_killed,
+        lived_ms=max(0, one.end_ns - one.start_ns) // 1_000_000,
+        cpu_ms=one.cpu_ns // 1_000_000,
+        peak_ram=one.peak_rss,
+        read_bytes=one.read_bytes,
+        written_bytes=one.written_bytes,
+    )
+
+
+def _was_large(one: Exit) -> bool:
+    return one.peak_rss >= _LARGE_KIB or one.cpu_ns >= _LARGE_NS
 
 
 def _limits(limits: Sequence[MemoryLimit], top: int) -> list[LimitRow]:
