@@ -25,7 +25,7 @@ def told(*exits: dict[str, Any]) -> list[Event]:
 
 
 def test_who_ended_as_one_does_is_no_event() -> None:
-    ways = [
+    ways: list[dict[str, Any]] = [
         {},
         {"code": 1},
         {"signal": signal.SIGTERM},

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so1.model import Charged, Container, MemoryLimit, Process, Spent
+from so1.cpu_usage import CpuUsage
+from so1.model import Charged, Container, Exit, MemoryLimit, Process, Spent
 from so1.store import rows
 from so1.store.rows import COLUMNS, ContainerProcessRow, ContainerRow, MetricsRow, Tick
 from tests.so1.processes import CONTAINER, typed
-from tests.so1.samples import charged, sample
+from tests.so1.samples import SECOND, charged, sample
+from tests.so1.sources.ring import line
 
 OTHER = "cd" * 32
 
@@ -23,6 +26,7 @@ def build(
     limits: Sequence[MemoryLimit] = (),
     charges: Mapping[str, Charged] | None = None,
     troubles: Sequence[str] = (),
+    **changes: Any,
 ) -> Tick:
     """Lay out a sample in which each process used what its cpu_ns says, of a second."""
     made = sample(
@@ -31,8 +35,7 @@ def build(
         used={p.pid: p.cpu_ns for p in processes},
         charges=charges,
         limits=limits,
-        timestamp=0.077,
-        host_cpu=12.5,
+        **{"timestamp": 0.077, "host_cpu": 12.5, **changes},
     )
     return rows.build(made, top=top, removed=0, troubles=troubles, events=())
 
@@ -210,3 +213,53 @@ def test_the_limits_nearest_to_being_reached_are_kept(top: int, kept: list[int])
 def test_states_are_counted() -> None:
     found = [typed(1, state=0), typed(2, state=1), typed(3, state=1)]
     assert build(found).process_states == [("running", 1), ("sleeping", 2)]
+
+
+def exits(*changes: dict[str, Any]) -> list[Exit]:
+    return [msgspec.convert(line(number, **one), Exit) for number, one in enumerate(changes)]
+
+
+def test_exits_that_failed_or_were_large_are_kept_and_all_are_counted() -> None:
+    ended = exits(
+        {"name": "fine"},
+        {"name": "failed", "code": 1},
+        {"name": "killed", "signal": 9},
+        {"name": "large", "peak_rss": 100 << 10},
+        {"name": "busy", "cpu_ns": 10**9},
+        {"name": "nearly", "peak_rss": (100 << 10) - 1, "cpu_ns": 10**9 - 1},
+    )
+    tick = build([], exits=ended, exits_missed=3)
+    assert [row.name for row in tick.exits] == ["failed", "killed", "large", "busy"]
+    assert (tick.metrics.exits, tick.metrics.exits_missed) == (9, 3)
+    tick = build([])
+    assert (tick.exits, tick.metrics.exits, tick.metrics.exits_missed) == ([], None, None)
+
+
+def test_an_exit_has_the_time_of_the_tick_and_the_name_of_its_container() -> None:
+    (ended,) = exits({"code": 1, "start_ns": 0, "end_ns": 1_500_000_000, "container_id": CONTAINER})
+    (row,) = build([], [container()], exits=[ended], exits_missed=0).exits
+    # The sample was taken 1 ns after boot.
+    assert row.ended_at == 77 + 1_500
+    assert (row.lived_ms, row.container_name) == (1_500, container().name)
+
+
+def test_a_storm_of_exits_keeps_the_worst() -> None:
+    storm = exits(
+        *[{"code": 1, "peak_rss": n} for n in range(1_000)], {"oom_killed": True, "signal": 9}
+    )
+    kept = build([], exits=storm, exits_missed=0).exits
+    assert len(kept) == 200
+    assert kept[-1].oom_killed
+    assert min(row.peak_ram for row in kept[:-1]) == 801
+
+
+def test_cpu_of_those_that_came_and_went_is_under_their_names() -> None:
+    cpu = CpuUsage(SECOND, {}, (), {"cc1": SECOND, "ld": SECOND // 2, "sh": SECOND // 1000})
+    assert [tuple(row) for row in build([], cpu=cpu).process_stats] == [
+        (0, "cc1", 0, 100),
+        (0, "ld", 0, 50),
+    ]
+    many = {f"p{n}": SECOND // 50 for n in range(10)}
+    shown = build([], top=4, cpu=CpuUsage(SECOND, {}, (), many)).process_stats
+    assert [row.cpu_usage for row in shown] == [2, 2, 2, 2, 12]
+    assert shown[-1].name == rows.OTHER

@@ -37,9 +37,8 @@ def _stored(store: Path, since_ms: int, until_ms: int) -> tuple[list[ExitRow], d
     try:
         with contextlib.closing(open_reader(store)) as connection:
             names = {str(id_): str(name) for id_, name in connection.execute(_NAMES)}
-            return [
-                ExitRow(*row) for row in connection.execute(_STORED, (since_ms, until_ms))
-            ], names
+            rows = connection.execute(_STORED, (since_ms, until_ms))
+            return [ExitRow(*row) for row in rows], names
     except (DatabaseError, sqlite3.Error):
         return [], {}
 
