@@ -62,12 +62,21 @@ watch() {
 
 complaints='WARNING: |BUG: |Oops|Kernel panic|general protection|Call Trace|INFO: task|possible (circular|recursive) locking|suspicious RCU|KASAN|kmemleak: [0-9]+ new'
 
-# Two things are the emulator's, not ours, and get another try; three in a row are a failure all the same.
+# Some things are the emulator's, not ours, and get another try; three in a row are a failure all the same.
 # About one emulated boot in ten of a KASAN kernel dies while it brings up its second CPU, long before process 1.
 # And QEMU 7.2 may go on executing an instruction that the kernel has patched since, such as the switch of a
 # tracepoint, or what a module's coming and going patches: whoever comes by then never gets on. That is told from a
 # hang of ours by what the CPUs were at; who sleeps in a module of ours is a complaint of the kernel's sooner.
+# Or it executes the breakpoint that stands there while it is patched, and the kernel finds none: an oops whose code has
+# no breakpoint (cc) before the place it came to.
 ours='\[(sysinfo|continfo|so1_exits|so2_memlimit)\]|\bso[12]_[a-z_]+\+0x'
+no_breakpoint() {
+    local trap
+    trap=$(sed '1,/int3: 0000/d; /Code:/q' "$work/console")
+    ! sed '/int3: 0000/Q' "$work/console" | grep -qE "$complaints|^not ok" &&
+        grep -q 'Code:' <<< "$trap" && ! grep -qE "Code:.* cc <|$ours" <<< "$trap"
+}
+
 for attempt in 1 2 3; do
     boot
     if ! grep -q 'SO1-KERNEL-TESTS-BEGIN' "$work/console"; then
@@ -77,6 +86,9 @@ for attempt in 1 2 3; do
         ! sed "1,/$stands_still/d" "$work/console" | grep -qE "$ours"; then
         echo "boot $attempt of $(basename "$kernel") stood still, and no CPU was in a module of ours" >&2
         grep -aE '^CPU#|^RIP|^EIP' "$work/monitor" >&2 || true
+    elif no_breakpoint; then
+        echo "boot $attempt of $(basename "$kernel") met a breakpoint where the kernel has none" >&2
+        grep -m 3 -A 6 'int3: 0000' "$work/console" >&2
     else
         break
     fi
