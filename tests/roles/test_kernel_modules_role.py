@@ -139,6 +139,23 @@ def test_a_version_that_does_not_load_is_taken_back(host: KernelHost, tree: Path
     (tree / "memlimit/so2_core.c").write_text(whole)
 
 
+def test_a_module_that_is_in_use_stays(host: KernelHost, tree: Path) -> None:
+    before, loaded = built(host), srcversion(host)
+    whole = (tree / "memlimit/so2_core.c").read_text()
+    change(tree, "\nint so2_unused_c(void);\nint so2_unused_c(void) { return 3; }\n")
+    assert build(host, tree).returncode == 0
+    (host.folder / "busy").touch()
+    done = load(host, tree)
+    assert done.returncode != 0
+    assert f"the module {MODULE} is in use" in done.stderr
+    assert srcversion(host) == loaded
+    assert set(built(host)) > set(before), "neither is gone"
+    (host.folder / "busy").unlink()
+    assert load(host, tree).returncode == 0
+    assert srcversion(host) != loaded
+    (tree / "memlimit/so2_core.c").write_text(whole)
+
+
 def test_an_upgrade_leaves_nothing_of_the_version_before(host: KernelHost, tree: Path) -> None:
     before = built(host)
     change(tree, "\nint so2_unused_b(void);\nint so2_unused_b(void) { return 2; }\n")

@@ -46,6 +46,7 @@ done
 chmod -f 644 /sys/module/$1/parameters/max_entries || true
 """,
     "rmmod": """
+[ ! -e {folder}/busy ] || {{ echo "rmmod: ERROR: Module $1 is in use" >&2; exit 1; }}
 rm -r "/sys/module/$1"
 """,
     "modinfo": """

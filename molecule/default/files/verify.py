@@ -354,6 +354,17 @@ def a_containers_process_is_limited_from_the_host() -> None:
         run("docker", "rm", "--force", "limited")
 
 
+def a_crash_is_told() -> None:
+    told = newest("events")
+    with subprocess.Popen(["sh", "-c", "kill -SEGV $$"]) as crashed:
+        crashed.wait()
+    listed = json.loads(run(SO1, "exits", "--since", "10m", "--failed", "--json"))
+    assert [one["signal"] for one in listed if one["pid"] == crashed.pid] == [11], listed
+    event = f"FROM events WHERE id > {told} AND kind = 'exit' AND detail LIKE '%{crashed.pid}%'"
+    until("an event of it", lambda: bool(query(f"SELECT 1 {event}")))
+    assert query(f"SELECT signal FROM exits WHERE pid = {crashed.pid}") == [(11,)]
+
+
 def every_command_answers() -> None:
     run(SO1, "config", "check")
     assert json.loads(run(SO1, "snapshot", "--json"))
@@ -397,6 +408,7 @@ NO_MATTER_OF_BOOTING = [
     a_broken_configuration_is_named_and_not_taken,
     a_limited_process_is_refused_memory_and_lives_on,
     a_containers_process_is_limited_from_the_host,
+    a_crash_is_told,
     every_command_answers,
 ]
 
