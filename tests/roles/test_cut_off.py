@@ -75,6 +75,25 @@ def cut(host: Host, play: Path, number: int, variables: dict[str, Any]) -> None:
     assert done.status == CUT, done.output
 
 
+def cut_everywhere(
+    host: Host, play: Path, there: dict[str, Any], here: dict[str, Any], checks: list[str]
+) -> tuple[int, dict[str, Any]]:
+    """Go from one set of variables to the other, cut off and repeated, for each task that matters.
+
+    Each of the checks, commands for the shell, must then hold. Gives how many cuts there were, and
+    the variables that the host has at the end.
+    """
+    where = cuts(host, play, here)
+    for number in where:
+        cut(host, play, number, there)
+        whole(host, play, there)
+        for check in checks:
+            host.inside("sh", "-c", check)
+        here, there = there, here
+    assert whole(host, play, here).changed == 0
+    return len(where), here
+
+
 def test_prometheus_runs_what_is_on_disk(host: Host, tmp_path: Path) -> None:
     answer = subprocess.Popen(host.enter("python3", "-c", FLAGS))
     try:
@@ -96,18 +115,13 @@ def test_prometheus_runs_what_is_on_disk(host: Host, tmp_path: Path) -> None:
         whole(host, play, one)
         assert done_to(host, "so1-prometheus.service") == ["start"]
         assert whole(host, play, one).changed == 0
-        where = cuts(host, play, two)
-        assert len(where) >= 3
-        here, there = two, one
-        for number in where:
-            cut(host, play, number, there)
-            whole(host, play, there)
-            read = "cat /etc/so1/prometheus/*.yml | sha256sum | cmp - /run/so1-prometheus/read"
-            host.inside("sh", "-c", read)
-            unit = "sha256sum </etc/systemd/system/so1-prometheus.service"
-            host.inside("sh", "-c", f"{unit} | cmp - /run/so1-prometheus/started-from")
-            here, there = there, here
-        assert whole(host, play, here).changed == 0
+        unit = "sha256sum </etc/systemd/system/so1-prometheus.service"
+        checks = [
+            "cat /etc/so1/prometheus/*.yml | sha256sum | cmp - /run/so1-prometheus/read",
+            f"{unit} | cmp - /run/so1-prometheus/started-from",
+        ]
+        number, _ = cut_everywhere(host, play, one, two, checks)
+        assert number >= 3
     finally:
         answer.kill()
         answer.wait()
@@ -121,17 +135,13 @@ def test_the_daemon_runs_what_is_on_disk(host: Host, tmp_path: Path) -> None:
     whole(host, play, one)
     assert done_to(host, "so1.service") == ["restart"]
     assert whole(host, play, one).changed == 0
-    where = cuts(host, play, two)
-    assert len(where) >= 2
-    here, there = two, one
-    for number in where:
-        cut(host, play, number, there)
-        whole(host, play, there)
-        on_disk = "(readlink /opt/so1/venv; cat /etc/systemd/system/so1.service) | sha256sum"
-        host.inside("sh", "-c", f"{on_disk} | cmp - /run/so1/started-from")
-        host.inside("sh", "-c", "sha256sum </etc/so1/config.toml | cmp - /run/so1/read")
-        here, there = there, here
-    assert whole(host, play, here).changed == 0
+    started_from = "(readlink /opt/so1/venv; cat /etc/systemd/system/so1.service) | sha256sum"
+    checks = [
+        f"{started_from} | cmp - /run/so1/started-from",
+        "sha256sum </etc/so1/config.toml | cmp - /run/so1/read",
+    ]
+    number, here = cut_everywhere(host, play, one, two, checks)
+    assert number >= 2
     # What changes while it runs is read again, and does not end it; a new version does.
     before = done_to(host, "so1.service")
     whole(host, play, here | {"so1_daemon_interval": 12})
