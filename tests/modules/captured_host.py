@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from so1.store.database import Database
-from so1.store.removal import Removal, Step
 from so1.store.removals import Removals
 from tests.modules.ansible_commands import run_module
+from tests.so1.store.removals import removal
 
 HERE = Path(__file__).resolve().parent
 SUFFIX = "202300539"
@@ -57,31 +57,12 @@ class Host:
     def fill_the_wastebasket(self) -> None:
         """Give it the daemon's database, with a container at each step of the way."""
         with contextlib.closing(Database(self.database)) as database:
-            steps: list[Step] = [
-                "stopping",
-                "trashed",
-                "trashed",
-                "returning",
-                "returned",
-                "emptied",
-            ]
-            rows = [
-                Removal(
-                    container_id=f"{number:064x}",
-                    container_name="c",
-                    image="alpine",
-                    class_="low",
-                    rule="excess-low",
-                    reason="x",
-                    step=step,
-                    timestamp=1,
-                )
-                for number, step in enumerate(steps)
-            ]
+            steps = ("stopping", "trashed", "trashed", "returning", "returned", "emptied")
+            rows = [removal(number, step=step) for number, step in enumerate(steps)]
             journal = Removals(database)
             journal.write(rows)
             for number in (1, 4):
-                journal.measured(f"{number:064x}", 4_096)
+                journal.measured(rows[number].container_id, 4_096)
 
     def run(self, **options: Any) -> dict[str, Any]:
         """Run the module on this host; return the JSON it prints."""

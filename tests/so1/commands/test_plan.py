@@ -15,10 +15,11 @@ from so1.docker_engine import EngineError, NotFoundError, UnreachableError
 from so1.governor import checks
 from so1.model import ContainerUsage
 from so1.store.database import Database
-from so1.store.removal import Removal, Step
+from so1.store.removal import Step
 from so1.store.removals import Removals
 from tests.so1.governor.containers import TAKEN, usage
 from tests.so1.governor.engine import Made, change
+from tests.so1.store.removals import removal
 
 
 def measures(monkeypatch: pytest.MonkeyPatch, usages: list[ContainerUsage]) -> None:
@@ -159,17 +160,7 @@ def test_what_is_in_the_wastebasket_is_in_no_plan_and_is_said(
     with contextlib.closing(Database(store)) as database:
         assert summary() == (policy, 0)
         Removals(database).write(
-            Removal(
-                container_id=f"{number:064x}",
-                container_name="c",
-                image="alpine",
-                class_="low",
-                rule="excess-low",
-                reason="x",
-                step=step,
-                timestamp=1,
-            )
-            for number, step in enumerate(get_args(Step), start=100)
+            removal(number, step=step) for number, step in enumerate(get_args(Step), start=100)
         )
         # What is just being taken back does not run yet.
         assert summary() == (f"{policy}; in the wastebasket are 2", 2)

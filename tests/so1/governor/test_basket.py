@@ -79,6 +79,13 @@ class Host:
             tell(self.outbox.pop())
         return self.governor.govern(self.engine.usages(), TAKEN, tell)
 
+    def started_in_the_basket(self, name: str) -> str:
+        """Have a container removed, and then started by somebody; gives its id."""
+        id_ = self.engine.add(1, name)
+        self.tick()
+        self.engine.change(id_, running=True, start=2)
+        return id_
+
     def rows(self, query: str) -> list[Any]:
         with contextlib.closing(sqlite3.connect(self.folder / "metrics.db")) as connection:
             return connection.execute(query).fetchall()
@@ -331,9 +338,7 @@ def test_one_that_somebody_started_or_renamed_is_not_ours_any_more(host: Host) -
 def test_one_that_somebody_started_and_that_ended_at_once_is_not_removed_for_good(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    id_ = host.engine.add(1, "web")
-    host.tick()
-    host.engine.change(id_, running=True, start=2)
+    id_ = host.started_in_the_basket("web")
     host.database.hours += 25
     usages, inspect = host.engine.usages(), host.engine.inspect
     monkeypatch.setattr(host.engine, "usages", lambda: usages)
@@ -399,9 +404,7 @@ def test_what_went_for_good_on_a_full_disk_is_told_once_though_the_daemon_was_ki
 def test_one_that_somebody_started_is_left_alone_before_that_could_be_looked_at(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    id_ = host.engine.add(1, "web")
-    host.tick()
-    host.engine.change(id_, running=True, start=2)
+    host.started_in_the_basket("web")
     before = host.engine.there
     with basket_lock.held(host.folder):
         assert host.tick() == []

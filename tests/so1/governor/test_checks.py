@@ -15,20 +15,16 @@ from so1.store.removal import Removal
 from so1.store.removals import JournalError, Removals
 from tests.so1.governor.containers import NOW, TAKEN, Store, usage
 from tests.so1.governor.engine import Made, change
+from tests.so1.store.removals import removal as stored
 
 
 def row(number: int = 1) -> Removal:
     """One that was asked to stop."""
     one = usage(number).container
-    return Removal(
+    return stored(
         container_id=one.id,
         container_name=one.name,
         image=one.image,
-        class_="low",
-        rule="excess-low",
-        reason="so",
-        step="stopping",
-        timestamp=1,
         started_at=one.started_at,
     )
 

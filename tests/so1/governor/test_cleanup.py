@@ -22,6 +22,7 @@ from so1.store.removal import Removal
 from so1.store.removals import Removals
 from tests.so1.governor.containers import NOW, TAKEN, Store, usage
 from tests.so1.governor.engine import Made, change
+from tests.so1.store.removals import removal
 
 USAGES = [usage(n) for n in range(12)]
 
@@ -204,14 +205,12 @@ def test_what_cannot_be_left_for_the_daemon_is_said_and_removed(
 
 def row(number: int, step: str, timestamp: int = 1) -> Removal:
     container = usage(number).container
-    return Removal(
+    return removal(
         container_id=container.id,
         container_name=container.name,
-        image="alpine",
-        class_="low",
         rule="cleanup",
         reason="asked",
-        step=step,  # type: ignore[arg-type] # a test's own
+        step=step,
         timestamp=timestamp,
         by="cleanup",
         started_at=container.started_at,

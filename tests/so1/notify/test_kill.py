@@ -21,6 +21,7 @@ from so1.store.database import Database
 from so1.store.event import Event
 from tests.so1.notify.conftest import Happen
 from tests.so1.notify.receiver import Receiver, Sendmail
+from tests.so1.notify.running import wait_until
 from tests.support.plays import REPOSITORY
 
 _log = logging.getLogger(__name__)
@@ -121,11 +122,8 @@ def test_the_command_goes_on_where_it_was(
     for number in range(3):
         program = subprocess.Popen(command, env=environment)
         try:
-            until = time.monotonic() + 30
-            while len(receiver.once()) < number or not state.exists():
-                assert program.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.01)
+            wait_until(state.exists, program, 30)
+            wait_until(lambda: len(receiver.once()) >= number, program, 30)  # noqa: B023 - now
         finally:
             program.kill()
             program.wait()

@@ -15,6 +15,7 @@ import pytest
 from so1.store.database import Database
 from so1.store.event import Event
 from tests.so1.notify.receiver import Receiver
+from tests.so1.notify.running import wait_until
 
 pytestmark = pytest.mark.root  # only root can be two users
 TELLER, READERS = 64_321, 64_322
@@ -59,17 +60,10 @@ def test_it_may_read_and_needs_no_more(folder: Path, receiver: Receiver) -> None
         [sys.executable, "-c", _RUN, str(TELLER), str(READERS), *command], cwd="/"
     )
     try:
-        until = time.monotonic() + 60
-        while not (state / "webhook.json").exists():
-            assert program.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_until((state / "webhook.json").exists, program)
         now = round(time.time() * 1000)
         database.add_events([Event(timestamp=now, kind="daemon", outcome="done", detail="x")])
-        while not receiver.requests:
-            assert program.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_until(lambda: receiver.requests, program)
     finally:
         program.kill()
         program.wait()
