@@ -289,6 +289,7 @@ SENTENCES: list[tuple[str, Tree, dict[Any, Any], dict[str, Any]]] = [
         {},
     ),
     ("This host has no group docker", {"/etc/group": "root:x:0:\n"}, {}, {}),
+    ("workload_enabled=true needs the daemon", {}, {}, {"workload": True, "daemon": False}),
     (
         "The container grafana_so1 on this host is not SO1's",
         {},

@@ -14,11 +14,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes, policy
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 SUFFIX = "202300539"
 SO1 = "/usr/local/bin/so1"
@@ -391,6 +394,74 @@ def cron_makes_test_load() -> None:
     assert containers("label=so1.managed=true")
 
 
+class Receiver(BaseHTTPRequestHandler):
+    """Takes what a webhook sends."""
+
+    bodies: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:
+        """Keep it."""
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(204)
+        self.end_headers()
+
+
+NOTIFY = Path("/var/lib/so1-notify")
+SENDMAIL = Path("/usr/local/sbin/told-sendmail")
+UNITS = ("so1-notify-webhook.service", "so1-notify-mail.service")
+
+
+def letters() -> list[str]:
+    """Read what sendmail was given."""
+    return [
+        message_from_bytes(one.read_bytes(), policy=policy.default).get_content()
+        for one in NOTIFY.glob("letter.*")
+    ]
+
+
+def somebody_is_told_of_events_by_both_ways() -> None:
+    SENDMAIL.write_text(
+        f"#!/bin/sh\ncat >{NOTIFY}/new.$$ && mv {NOTIFY}/new.$$ {NOTIFY}/letter.$$\n"
+    )
+    SENDMAIL.chmod(0o755)
+    server = HTTPServer(("127.0.0.1", 9077), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for unit in UNITS:
+        run("systemctl", "is-active", unit)
+    assert run(SO1, "notify", "test") == "webhook: sent\nmail: sent\n"
+    good = CONFIGURATION.read_text()
+    try:
+        CONFIGURATION.write_text("interval = 0\n")
+        run("systemctl", "reload", "so1", codes=(0, 1))
+        until(
+            "the webhook told of it",
+            lambda: any(
+                item["kind"] == "config"
+                for body in Receiver.bodies
+                for item in json.loads(body)["items"]
+            ),
+        )
+        until("a letter told of it", lambda: any("config" in letter for letter in letters()))
+    finally:
+        CONFIGURATION.write_text(good)
+        run("systemctl", "reload", "so1")
+    # Whoever has the network must not have the engine.
+    assert "docker" not in run("id", "-nG", "so1-notify").split()
+    SENDMAIL.unlink()
+
+
+def nothing_is_left_that_tells_of_events() -> None:
+    for unit in UNITS:
+        run("systemctl", "cat", unit, codes=(1,))
+    assert not [one for one in pwd.getpwall() if one.pw_name == "so1-notify"]
+    assert not Path("/etc/so1/notify-webhook").exists()
+    assert not NOTIFY.exists()
+
+
+TOLD = {
+    "somebody": somebody_is_told_of_events_by_both_ways,
+    "nobody": nothing_is_left_that_tells_of_events,
+}
 CHECKS = [
     files_are_for_the_group_alone,
     services_with_a_uts_namespace_of_their_own_are_no_containers,
@@ -414,6 +485,8 @@ NO_MATTER_OF_BOOTING = [
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["--told"]:
+        return 0 if passes(TOLD[sys.argv[2]]) else 1
     failed = 0
     checks = CHECKS if sys.argv[1:] == ["--rebooted"] else CHECKS + NO_MATTER_OF_BOOTING
     # Only what is started here is to run.

@@ -377,6 +377,12 @@ def engine_off(host: Host, wanted: Wanted) -> Iterator[str]:
     )
 
 
+def load_alone(host: Host, wanted: Wanted) -> Iterator[str]:
+    """The test load is made by the daemon's command, as the daemon's user."""
+    if wanted["workload"] and not wanted["daemon"]:
+        yield "workload_enabled=true needs the daemon; set so1_daemon_enabled=true, or workload_enabled=false too."
+
+
 def no_group(host: Host, wanted: Wanted) -> Iterator[str]:
     """The engine's package makes it; an engine of another origin may not have it."""
     coming = wanted["docker_engine"] and not host.command("dockerd")
@@ -565,6 +571,7 @@ CHECKS = (
     others_modules,
     others_things,
     engine_off,
+    load_alone,
     no_group,
     others_grafana,
     not_installable,
