@@ -454,6 +454,31 @@ def test_what_was_changed_halfway_is_given_back_to_one_that_is_not_to_go(
     assert (one["name"], one["restart"]) == ("web", "always")
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_somebody_calls_it_while_it_stops_is_its_name(
+    host: Host, monkeypatch: pytest.MonkeyPatch, *, broken: bool
+) -> None:
+    id_ = host.engine.add(1, "web")
+    stop = host.engine.stop
+
+    def slow(container_id: str, patience: int) -> None:
+        stop(container_id, patience)
+        host.engine.change(id_, name="shop", restart="unless-stopped")
+        if broken:
+            raise EngineError("no answer in time")
+
+    monkeypatch.setattr(host.engine, "stop", slow)
+    host.tick()
+    host.tick()
+    assert host.engine.there[id_]["name"] == f"so1-trash-{id_[:12]}-shop"
+    assert host.engine.there[id_]["restart"] == "no"
+    ((recreate,),) = host.rows("SELECT recreate FROM removals")
+    assert "--name shop --restart unless-stopped" in recreate
+    assert host.so1("undo", "shop").exit_code == 0
+    one = host.engine.there[id_]
+    assert (one["name"], one["restart"], one["running"]) == ("shop", "unless-stopped", True)
+
+
 def test_a_name_like_ours_is_nobody_s_consent(host: Host) -> None:
     id_ = host.engine.add(1, "web")
     stranger = host.engine.add(2, "so1-trash-x", managed=False)

@@ -44,6 +44,8 @@ class Host(World):
         super().__init__(chance)
         self.disk = 50.0
         self.sizes: dict[str, int] = {}
+        self.seen: dict[str, str] = {}
+        """The name that each had when it was last looked at."""
         self.own: dict[str, tuple[str, str]] = {}
         """The name and the restart policy that people gave each container."""
         self.downs: Counter[str] = Counter()
@@ -148,8 +150,18 @@ class Host(World):
             yield self.there[id_]
             self.fail()
 
+    def inspect(self, container_id: str) -> Inspected:
+        found = super().inspect(container_id)
+        self.seen[container_id] = found.name
+        return found
+
     def rename(self, container_id: str, name: str) -> None:
         with self.ours(container_id) as found:
+            if container_id in self.seen and container_id not in self.by_hand:
+                # An engine does not say what it was called at the moment it is called otherwise.
+                policy = self.own[container_id][1]
+                if found.name != self.seen[container_id]:
+                    self.own[container_id] = (self.seen[container_id], policy)
             if any(one.name == name for one in self.there.values()):
                 raise EngineError(f"the name {name} is in use")
             self.is_now(found.id, name=name)

@@ -69,20 +69,20 @@ class TestFinish:
     def test_another_that_answers_to_its_id_is_not_removed(self) -> None:
         engine = Made([usage(1)])
         change(engine, row().container_id, id="f" * 64, running=False)
-        came = removal.finish(row(), engine, lambda: NOW, keep=False)
+        came = removal.finish(row(), engine, write=lambda _: None, clock=lambda: NOW, keep=False)
         assert (came.step, engine.removed()) == ("refused", set())
 
     def test_one_that_is_not_managed_any_more_is_not_removed(self) -> None:
         engine = Made([usage(1)])
         change(engine, row().container_id, running=False, labels={})
-        came = removal.finish(row(), engine, lambda: NOW, keep=False)
+        came = removal.finish(row(), engine, write=lambda _: None, clock=lambda: NOW, keep=False)
         assert (came.step, came.reason) == ("refused", "it is not managed")
         assert engine.removed() == set()
 
     def test_one_that_stopped_is_removed_and_told(self) -> None:
         engine = Made([usage(1)])
         change(engine, row().container_id, running=False)
-        came = removal.finish(row(), engine, lambda: NOW, keep=False)
+        came = removal.finish(row(), engine, write=lambda _: None, clock=lambda: NOW, keep=False)
         assert (came.step, came.timestamp) == ("removed", NOW * 1000)
         assert engine.removed() == {row().container_id}
 

@@ -51,9 +51,8 @@ def may_hold(now: Inspected) -> bool:
     return cannot_hold(now) is None
 
 
-def put(removal: Removal, engine: Engine) -> None:
-    """Set a stopped container aside; raises EngineError where that is not done whole."""
-    now = engine.inspect(removal.container_id)
+def put(removal: Removal, now: Inspected, engine: Engine) -> None:
+    """Set a container aside that has stopped; raises EngineError where that is not done whole."""
     if now.running:
         raise EngineError(f"container {now.id[:12]} was started again after it had stopped")
     # First of all: an engine that is started anew must not start it.
@@ -113,7 +112,7 @@ def take_back(removal: Removal, engine: Engine, *, write: Write, clock: Clock) -
         raise
     except EngineError as error:
         try:
-            put(going, engine)
+            put(going, engine.inspect(now.id), engine)
         except NotFoundError:
             raise
         except EngineError as second:

@@ -249,11 +249,17 @@ class Governor:
                 continue
             self._beat()
             try:
-                now = removal.finish(begun, self._engine, self._clock, keep=policy.trash_hours > 0)
+                now = removal.finish(
+                    begun,
+                    self._engine,
+                    write=self._begin,
+                    clock=self._clock,
+                    keep=policy.trash_hours > 0,
+                )
             except UnreachableError as error:
                 _log.info("%s", error)
                 return
-            except EngineError as error:
+            except (EngineError, JournalError) as error:
                 _log.info("%s", error)
                 continue
             if now.ended:

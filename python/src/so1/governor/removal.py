@@ -9,7 +9,7 @@ bring the container back.
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -67,14 +67,13 @@ def attempt(
     try:
         engine.stop(begun.container_id, patience if now.stop_timeout is None else now.stop_timeout)
         if keep and basket.may_hold(now):
-            basket.put(begun, engine)
-            return _at(begun, "trashed", clock)
+            return _set_aside(begun, engine.inspect(begun.container_id), engine, write, clock)
         engine.remove(begun.container_id)
     except NotFoundError:
         # Started with --rm, it is gone as soon as it has stopped.
         if not now.auto_remove:
             return _at(begun, "refused", clock, reason=GONE)
-    except EngineError as error:
+    except (EngineError, JournalError) as error:
         # Slow to stop is not the same as still running: the next tick looks.
         return _did_not(begun, str(error), clock)
     return _at(begun, "removed", clock)
@@ -140,11 +139,30 @@ def let_go(removal: Removal, engine: Engine) -> None:
         _log.warning("%s", error)
 
 
-def finish(removal: Removal, engine: Engine, clock: Clock, *, keep: bool) -> Removal:
+def _set_aside(
+    removal: Removal, now: Inspected, engine: Engine, write: Write, clock: Clock
+) -> Removal:
+    """Put it into the wastebasket; raises EngineError or JournalError where that cannot be now.
+
+    Somebody may have given it another name or restart policy while it stopped: these are its own.
+    """
+    before = removal.original
+    if before and _own(now, before) != (before.name, before.restart):
+        command, _, original = describe(now, engine, before)
+        removal = replace(
+            removal, recreate=command, original=replace(original, running=before.running)
+        )
+        write(removal)
+    basket.put(removal, now, engine)
+    return _at(removal, "trashed", clock)
+
+
+def finish(removal: Removal, engine: Engine, *, write: Write, clock: Clock, keep: bool) -> Removal:
     """Set aside or remove what has stopped after it was asked to; gives the removal as it is now.
 
     It stays as it is while the container still runs. One that was started again since is none of
-    ours. Raises EngineError where the engine does not do it now.
+    ours. Raises EngineError where the engine does not do it now, JournalError where what was
+    changed meanwhile cannot be written down.
     """
     try:
         now = engine.inspect(removal.container_id)
@@ -160,8 +178,7 @@ def finish(removal: Removal, engine: Engine, clock: Clock, *, keep: bool) -> Rem
         let_go(removal, engine)
         return _at(removal, "refused", clock, reason="it is not managed")
     if keep and removal.original and basket.may_hold(now):
-        basket.put(removal, engine)
-        return _at(removal, "trashed", clock)
+        return _set_aside(removal, now, engine, write, clock)
     engine.remove(removal.container_id)
     return _at(removal, "removed", clock)
 
@@ -174,11 +191,7 @@ def describe(
     `before` is what it was when its removal was begun: what was changed on the way is not its own.
     """
     host = now.raw.get("HostConfig") or {}
-    name, restart = now.name, host.get("RestartPolicy") or {}
-    if (own := old_name(now.id, name)) != name:
-        name = before.name if before else own
-    if before and now.restarting in basket.NEVER:
-        restart = before.restart
+    name, restart = _own(now, before)
     original = Original(name=name, running=now.running, restart=restart, image_id=now.image_id)
     volumes = [f"its volumes are kept: {', '.join(now.volumes)}"] if now.volumes else []
     raw = {**now.raw, "Name": f"/{name}"}
@@ -198,6 +211,17 @@ def describe(
     files = _own_files(now, engine)
     original = replace(original, body=body.body, unset=body.unset, lost=[*body.lost, *files])
     return made.command, [*volumes, *made.notes, *files], original
+
+
+def _own(now: Inspected, before: Original | None) -> tuple[str, dict[str, Any]]:
+    """Give the name and the restart policy that people gave it."""
+    name, host = now.name, now.raw.get("HostConfig") or {}
+    restart = host.get("RestartPolicy") or {}
+    if (own := old_name(now.id, name)) != name:
+        name = before.name if before else own
+    if before and now.restarting in basket.NEVER:
+        restart = before.restart
+    return name, restart
 
 
 def _own_files(now: Inspected, engine: Engine) -> list[str]:
