@@ -393,7 +393,7 @@ ansible_facts:
                    "cpu": 97, "cpu_ns": 58204118400}
         modules:
           description:
-            - The kernel modules, by name; V(sysinfo), V(continfo), V(so1_exits) and V(so2_memlimit).
+            - The kernel modules by name, V(sysinfo), V(continfo), V(so1_exits) and V(so2_memlimit).
             - A limiter that is part of the kernel is loaded and has no state.
           returned: O(gather_subset) has V(modules)
           type: dict

@@ -44,10 +44,10 @@ static inline const char *so1_cgroup_name(const struct cgroup *cgroup)
  * two threads that end together may then both find it at 0.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
-#define SO1_EXIT_PROBE(name) name(void *data, struct task_struct *task, bool so1_last)
+#define SO1_EXIT_PROBE(name)   name(void *data, struct task_struct *task, bool so1_last)
 #define SO1_EXIT_IS_LAST(task) so1_last
 #else
-#define SO1_EXIT_PROBE(name) name(void *data, struct task_struct *task)
+#define SO1_EXIT_PROBE(name)   name(void *data, struct task_struct *task)
 #define SO1_EXIT_IS_LAST(task) (atomic_read(&(task)->signal->live) == 0)
 #endif
 

@@ -35,7 +35,7 @@
 #include "so1_version.h"
 
 /* Keys, seventeen numbers, a name of escapes only, a container's id. */
-#define SO1_EXIT_MAX 1024
+#define SO1_EXIT_MAX	1024
 #define SO1_RECORDS_MIN SZ_1K
 #define SO1_RECORDS_MAX SZ_1M
 /* Readers that wait are woken this long after an exit, and not for each. */
@@ -78,7 +78,8 @@ struct so1_slot {
 static struct so1_slot *so1_ring; /* of so1_mask + 1 */
 static u64 so1_mask;
 static u64 so1_next; /* number of the next exit */
-static DEFINE_RAW_SPINLOCK(so1_lock); /* serializes those that write the three above, and so1_told */
+/* Serializes those that write the three above, and so1_told. */
+static DEFINE_RAW_SPINLOCK(so1_lock);
 
 /*
  * Where the last thread cannot be told for certain, whom each exit was of: the

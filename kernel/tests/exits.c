@@ -197,7 +197,8 @@ static void fields(void)
 
 	line = ended(forty_two, &usage, &status, &pid);
 	ok(line && json_valid(line), "a line is JSON: %.200s", line ?: "none");
-	ok(process_field(line, "code") == 42 && process_field(line, "signal") == 0, "its exit code");
+	ok(process_field(line, "code") == 42 && process_field(line, "signal") == 0,
+	   "its exit code");
 	ok(line && strstr(line, "\"name\":\"a \\\"name\\\"\\u000a\""), "its name, escaped");
 	ok(process_field(line, "uid") == 1234 && process_field(line, "ppid") == getpid(),
 	   "its user and its parent");
@@ -230,12 +231,13 @@ static void fields(void)
 	free(line);
 	line = ended(threaded, &usage, &status, &pid);
 	cpu = process_field(line, "cpu_ns");
-	ok(near(cpu, used_ns(&usage), 3), "CPU time of threads too: %lld ns, wait4() says %lld", cpu,
-	   used_ns(&usage));
+	ok(near(cpu, used_ns(&usage), 3), "CPU time of threads too: %lld ns, wait4() says %lld",
+	   cpu, used_ns(&usage));
 	free(line);
 	line = ended(toucher, &usage, &status, &pid);
-	ok(process_field(line, "peak_rss") == usage.ru_maxrss, "peak RSS: %lld KiB, wait4() says %ld",
-	   process_field(line, "peak_rss"), usage.ru_maxrss);
+	ok(process_field(line, "peak_rss") == usage.ru_maxrss,
+	   "peak RSS: %lld KiB, wait4() says %ld", process_field(line, "peak_rss"),
+	   usage.ru_maxrss);
 	free(line);
 
 	mkdir("/cgroup/docker", 0755);
@@ -249,7 +251,8 @@ static void fields(void)
 	put("/cgroup/cgroup.subtree_control", "+memory");
 	mkdir("/cgroup/hungry", 0755);
 	ok(put("/cgroup/hungry/memory.max", "16M"), "a cgroup with a limit");
-	put("/proc/sys/kernel/printk", "1"); /* what the kernel tells of it looks like a complaint */
+	put("/proc/sys/kernel/printk",
+	    "1"); /* what the kernel tells of it looks like a complaint */
 	line = ended(hungry, &usage, &status, &pid);
 	put("/proc/sys/kernel/printk", "5");
 	ok(process_field(line, "signal") == SIGKILL && line && strstr(line, "\"oom_killed\":true"),
@@ -410,6 +413,14 @@ static int storm(int count)
 	return ended == count;
 }
 
+/* SO1_EXITS says how many processes a storm has. */
+static int how_many(void)
+{
+	const char *many = getenv("SO1_EXITS");
+
+	return many ? atoi(many) : portion(20000);
+}
+
 static void storms(void)
 {
 	volatile bool stop = false;
@@ -419,7 +430,7 @@ static void storms(void)
 		{.chunk = 4096, .pause_us = 20000},
 		{.chunk = LINES - 1, .pause_us = 6000000},
 	};
-	int i, count = portion(100000) / 4 * 4, status, fd = open_at_end(0);
+	int i, count = how_many() / 4 * 4, status, fd = open_at_end(0);
 	long long first = lseek(fd, 0, SEEK_CUR), total;
 	bool all = true;
 	pid_t children[4];
@@ -479,7 +490,8 @@ static void threads_at_once(void)
 		waitpid(pid, NULL, 0);
 	}
 	told = lseek(fd, 0, SEEK_END) - first;
-	ok(told == count, "%d processes of 8 threads each that end together: %d exits", count, told);
+	ok(told == count, "%d processes of 8 threads each that end together: %d exits", count,
+	   told);
 	close(fd);
 }
 
@@ -494,14 +506,16 @@ static void *keep_storming(void *unused)
 
 static void loading(void)
 {
-	static const char *const bad[] = {"suffix=a/b", "gid=-1", "records=1023", "records=1048577"};
+	static const char *const bad[] = {"suffix=a/b", "gid=-1", "records=1023",
+					  "records=1048577"};
 	int i, fd, failed = 0, ret, rounds = portion(30);
 	pthread_t thread;
 	char text[1024];
 
 	ok(load("so1_exits", "") == EEXIST, "twice is EEXIST");
 	fd = open(EXITS, O_RDONLY);
-	ok(unload("so1_exits") == EAGAIN && read(fd, text, sizeof(text)) > 0, "who has it open keeps it");
+	ok(unload("so1_exits") == EAGAIN && read(fd, text, sizeof(text)) > 0,
+	   "who has it open keeps it");
 	close(fd);
 	ok(!unload("so1_exits") && access(EXITS, F_OK), "it unloads, its file is gone");
 	for (i = 0; i < 4; i++) {
