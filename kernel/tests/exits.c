@@ -251,8 +251,8 @@ static void fields(void)
 	put("/cgroup/cgroup.subtree_control", "+memory");
 	mkdir("/cgroup/hungry", 0755);
 	ok(put("/cgroup/hungry/memory.max", "16M"), "a cgroup with a limit");
-	put("/proc/sys/kernel/printk",
-	    "1"); /* what the kernel tells of it looks like a complaint */
+	/* What the kernel tells of it looks like a complaint. */
+	put("/proc/sys/kernel/printk", "1");
 	line = ended(hungry, &usage, &status, &pid);
 	put("/proc/sys/kernel/printk", "5");
 	ok(process_field(line, "signal") == SIGKILL && line && strstr(line, "\"oom_killed\":true"),
