@@ -65,7 +65,7 @@ def test_a_database_of_a_newer_so1_is_known_and_nothing_is_touched(
     before = {file.name for file in store.parent.iterdir()}
     assert so1("config", "check").exit_code == 0
     with contextlib.closing(sqlite3.connect(store)) as other:
-        other.execute("PRAGMA user_version = 999")
+        other.executescript("PRAGMA user_version = 999; PRAGMA application_id = 0")
     for end in ("-wal", "-shm"):
         store.with_name(store.name + end).unlink(missing_ok=True)
     result = so1("config", "check")
