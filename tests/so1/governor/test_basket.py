@@ -479,6 +479,45 @@ def test_what_somebody_calls_it_while_it_stops_is_its_name(
     assert (one["name"], one["restart"], one["running"]) == ("shop", "unless-stopped", True)
 
 
+@pytest.mark.parametrize("what", ["rename", "set_restart"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_one_that_is_not_to_go_has_what_is_its_own_whatever_the_engine_says(
+    host: Host, monkeypatch: pytest.MonkeyPatch, what: str, *, kept: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise EngineError("no space left on device")
+
+    id_ = host.engine.add(1, "web")
+    rename, left = host.engine.rename, [True]
+
+    def renamed(container_id: str, name: str) -> None:
+        rename(container_id, name)
+        if left:
+            left.clear()
+            raise UnreachableError("no answer")
+
+    monkeypatch.setattr(host.engine, "rename", renamed)
+    host.tick()
+    assert host.steps() == {"web": "stopping"}
+    assert host.engine.there[id_]["name"] != "web"
+    host.engine.change(id_, running=True, start=7)
+    if kept:
+        host.reconfigure(Policy(keep_low=1, grace=0))
+    else:
+        host.engine.change(id_, running=False)
+    with monkeypatch.context() as broken:
+        broken.setattr(host.engine, what, refuse)
+        host.tick()
+        host.tick()
+        # It is not done with, and comes back with the engine as soon as that can be said.
+        assert host.steps() == {"web": "stopping"}
+        assert (host.engine.there[id_]["restart"] == "always") == (what == "rename")
+    host.tick()
+    assert host.steps() == {"web": "failed" if kept else "refused"}
+    one = host.engine.there[id_]
+    assert (one["name"], one["restart"]) == ("web", "always")
+
+
 def test_a_name_like_ours_is_nobody_s_consent(host: Host) -> None:
     id_ = host.engine.add(1, "web")
     stranger = host.engine.add(2, "so1-trash-x", managed=False)

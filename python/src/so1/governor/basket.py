@@ -76,10 +76,11 @@ def put_back(removal: Removal, engine: Engine) -> None:
     if original is None:
         return
     now = engine.inspect(removal.container_id)
-    if now.name in removal.trash_names:
-        engine.rename(now.id, original.name)
+    # It must come back with the engine even if somebody has taken its name.
     if now.restarting in NEVER and original.restart.get("Name", "") not in NEVER:
         engine.set_restart(now.id, original.restart)
+    if now.name in removal.trash_names:
+        engine.rename(now.id, original.name)
 
 
 def take_back(removal: Removal, engine: Engine, *, write: Write, clock: Clock) -> Removal:

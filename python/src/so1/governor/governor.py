@@ -349,7 +349,11 @@ class Governor:
             if begun is None or begun.step != "stopping":
                 continue
             if verdict.keep and verdict.rule != "unmeasured":
-                removal.let_go(begun, self._engine)
+                try:
+                    removal.let_go(begun, self._engine)
+                except EngineError as error:
+                    _log.info("%s", error)
+                    continue
                 why = "it was asked to stop, still runs, and is to be kept by now; it may yet stop"
                 self._end(replace(begun, step="failed", reason=why, timestamp=self._now()), say)
 

@@ -7,6 +7,7 @@ process ends on the way, by a kill or a power cut, the next one knows what was b
 bring the container back.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -103,7 +104,10 @@ def _look(
         # It stops just now; the next tick finishes it.
         return None, removal
     if why := objection(now):
-        let_go(removal, engine)
+        try:
+            let_go(removal, engine)
+        except EngineError as error:
+            return None, _did_not(removal, str(error), clock)
         return None, _at(removal, "refused", clock, reason=why)
     command, notes, original = describe(now, engine, removal.original)
     if keep and basket.may_hold(now):
@@ -130,13 +134,13 @@ def _did_not(removal: Removal, why: str, clock: Clock) -> Removal:
 
 
 def let_go(removal: Removal, engine: Engine) -> None:
-    """Undo what was changed about a container that is not to go after all."""
-    if removal.step != "stopping":
-        return
-    try:
-        basket.put_back(removal, engine)
-    except EngineError as error:
-        _log.warning("%s", error)
+    """Undo what was changed about a container that is not to go after all.
+
+    Raises EngineError where that is not done whole: it is tried again, for as long as it takes.
+    """
+    if removal.step == "stopping":
+        with contextlib.suppress(NotFoundError):
+            basket.put_back(removal, engine)
 
 
 def _set_aside(
