@@ -34,7 +34,12 @@ MIXES = 200
 AT_ONCE = 25
 MIB = 1 << 20
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-CPU_SECONDS = 10.0
+CPU_SECONDS = 30.0
+NAMED = "busybox-short"
+BUILD = (
+    f"busybox cp /bin/busybox /bin/{NAMED};"
+    f"while :; do {NAMED} sh -c 'i=0; while [ $i -lt 9999 ]; do i=$((i+1)); done'; done"
+)
 
 STRESS = "stress --vm-keep --vm-hang 0 --vm"
 SLOW = ("--cpus", "0.3")
@@ -49,11 +54,13 @@ CONTAINERS = {
     "busy": (*SLOW, "so1-lab/alpine", "sh", "-c", "while :; do :; done"),
     # No process but the shell lives from one sample to the next.
     "forking": (*SLOW, "so1-lab/alpine", "sh", "-c", "while :; do busybox true; done"),
+    # As a build has them: each lives for less than a second, and works all the time.
+    "building": (*SLOW, "so1-lab/alpine", "sh", "-c", BUILD),
 }
 HELD = ("private", "several", "cache")
 """Those whose memory stays what it is, once they have it."""
 LEAST = 20 * MIB
-WORKING = ("busy", "forking")
+WORKING = ("busy", "forking", "building")
 
 
 def docker(*words: str) -> str:
@@ -151,7 +158,8 @@ def cpu_is_what_the_cgroup_counts(ids: dict[str, str], take: Callable[[], Sample
     docker("unpause", *names)
     time.sleep(CPU_SECONDS)
     docker("pause", *names)
-    sample = by_id(take())
+    last = take()
+    sample = by_id(last)
     for what, path in files.items():
         ours, theirs = (
             sample[ids[what]].spent.cpu_ns,
@@ -161,6 +169,18 @@ def cpu_is_what_the_cgroup_counts(ids: dict[str, str], take: Callable[[], Sample
         assert ours, told
         assert near(ours, theirs), told
         print(f"# {told}")
+        if what == "building":
+            what_came_and_went_counts(ids[what], last, theirs)
+
+
+def what_came_and_went_counts(id_: str, last: Sample, theirs: int) -> None:
+    """Compare the sum over the processes of a container, those that ended too, with its cgroup."""
+    there = sum(used for used, process in last.cpu.used if process.container_id == id_)
+    ended = last.cpu.ended_ns[NAMED]
+    told = f"{there} ns and {ended} ns of {len(last.exits)} that ended, cpu.stat {theirs}"
+    print(f"# {told}", flush=True)
+    assert ended > there, told
+    assert abs(there + ended - theirs) <= 0.01 * theirs, told
 
 
 @dataclass
