@@ -20,13 +20,18 @@ from grafana_foundation_sdk.models.dashboard import (
 from generator.query import DATASOURCE, Query
 
 NO_TICK = "No tick in this time range"
-UNKNOWN = SpecialValueMap(
-    options=DashboardSpecialValueMapOptions(
-        match=SpecialValueMatch.NULL,
-        result=ValueMappingResult(text="no tick", color="text", index=0),
-    )
-)
-"""What a figure reads where there is no tick: neither good nor bad."""
+
+
+def absent(
+    text: str, colour: str = "text", match: SpecialValueMatch = SpecialValueMatch.NULL
+) -> SpecialValueMap:
+    """Give what a figure reads where there is none: neither good nor bad unless it has a colour."""
+    result = ValueMappingResult(text=text, color=colour, index=0)
+    return SpecialValueMap(options=DashboardSpecialValueMapOptions(match=match, result=result))
+
+
+UNKNOWN = absent("no tick")
+"""What a figure reads where there is no tick."""
 ALL_CPUS, ONE_CPU = "% of all CPUs", "% of one CPU"
 """Of what a CPU figure is a share: every title says it."""
 MAX_POINTS = 300
