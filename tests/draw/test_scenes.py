@@ -72,6 +72,16 @@ def test_a_dead_daemon_is_seen(drawn: Draw, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["system", "containers"])
+def test_a_fresh_install_is_not_taken_for_a_dead_daemon(drawn: Draw, name: str) -> None:
+    found = panels(drawn, f"{name}-empty")
+    assert found["Last tick"]["figures"][0]["color"] == ORANGE
+    for panel in found.values():
+        if panel["type"] in {"stat", "gauge"}:
+            assert figure(panel) == "no tick yet"
+            assert panel["figures"][0]["color"] in {*GREYS, ORANGE}
+
+
+@pytest.mark.parametrize("name", ["system", "containers"])
 def test_an_outage_is_a_gap_in_every_line(drawn: Draw, name: str) -> None:
     for panel in panels(drawn, f"{name}-outage").values():
         if panel["type"] == "timeseries":
