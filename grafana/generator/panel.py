@@ -38,7 +38,7 @@ MAX_POINTS = 300
 NAMED_POINTS = 50
 """Of graphs by name: each is a tick of which all rows are read."""
 MIN_INTERVAL = "20s"
-LEGEND_WIDTH, AXIS_WIDTH = 260, 70
+LEGEND_WIDTH, AXIS_WIDTH = 274, 70
 """In pixels, the same everywhere: graphs below each other then show a moment in the same place."""
 
 PARTED = DataTransformerConfig(
