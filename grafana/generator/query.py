@@ -153,23 +153,32 @@ def largest(seen: str, by: str, rest: str = "SUM") -> str:
     return f"""
         WITH tick AS MATERIALIZED ({sampled(by)}),
         seen AS MATERIALIZED ({seen}),
+        each AS MATERIALIZED (
+            SELECT key, of, COUNT(*) AS times, MAX(value) AS most FROM seen
+            GROUP BY key, of
+        ),
         top AS MATERIALIZED (
-            SELECT key FROM seen
-            GROUP BY key HAVING COUNT(*) > 1 OR (SELECT COUNT(*) FROM tick) = 1
-            ORDER BY MAX(value) DESC
+            SELECT key FROM each
+            GROUP BY key HAVING SUM(times) > 1 OR (SELECT COUNT(*) FROM tick) = 1
+            ORDER BY MAX(most) DESC
             LIMIT {LARGEST}
         ),
         rest AS MATERIALIZED (
-            SELECT of, COUNT(DISTINCT key) AS many FROM seen
+            SELECT of, COUNT(*) AS many FROM each
             WHERE key NOT IN top
             GROUP BY of
         ),
         point AS (
-            SELECT time, CASE
-                WHEN key IN top OR many = 1 THEN name ELSE '{_RESTS[rest]} ' || many || of
-            END AS name, {rest}(value) AS value
-            FROM seen LEFT JOIN rest USING (of)
-            GROUP BY 1, 2
+            SELECT time, name, {rest}(value) AS value FROM seen
+            WHERE key IN top
+            GROUP BY time, name
+            UNION ALL
+            SELECT time, CASE many WHEN 1 THEN one ELSE '{_RESTS[rest]} ' || many || of END, value
+            FROM rest JOIN (
+                SELECT time, of, MIN(name) AS one, {rest}(value) AS value FROM seen
+                WHERE key NOT IN top
+                GROUP BY time, of
+            ) USING (of)
         ),
         {_APART.format(source="tick")},
         moment AS (SELECT time FROM tick UNION ALL SELECT time FROM gap)
