@@ -36,9 +36,10 @@ from generator.panel import (
 )
 from generator.query import (
     LABEL,
+    LARGEST,
     LAST_TICK,
+    NEVER,
     PART,
-    RANGE,
     largest,
     lines,
     once_ticked,
@@ -46,7 +47,7 @@ from generator.query import (
     sampled,
     tallied,
 )
-from generator.system import BUSY, CALM, failed_last, failures, last_tick
+from generator.system import BUSY, CALM, WRONG, failed_last, failures, last_tick
 
 UID = "so1-containers"
 TITLE = "SO1 Containers"
@@ -64,11 +65,17 @@ OUTCOMES = {"done": "green", "planned": "blue", "refused": "orange", "failed": "
 OVER = ", over"
 """What follows a figure that is above the policy's."""
 BAR_POINTS = 60
-HOUR = f"MIN({RANGE}, 3600000)"
-LAST_HOUR = f"timestamp BETWEEN $__to - {HOUR} AND $__to"
+LAST_HOUR = "timestamp BETWEEN $__to - 3600000 AND $__to"
+"""However long the time range is: to sum a week would take too long."""
 MEMORY = "COALESCE(memory, ram_usage)"
 """What the kernel charges a container, or where that was not measured its processes' RAM."""
 OF_LIMIT = f"{MEMORY} * 100.0 / memory_limit"
+NAMED = (
+    f" The {LARGEST} with the highest peaks in the time range have a line each. The rest are one"
+    " line for each class: the sum of those that run at the moment; its name says how many there"
+    " were in the whole range."
+)
+"""What graphs of containers say about who has a line."""
 HEALTHS = {"healthy": "green", "starting": "blue", "unhealthy": "red"}
 
 
@@ -101,7 +108,7 @@ def _against(title: str, description: str, which: str, limit: str, colour: str) 
         number(title, description, sql)
         .unit("string")
         .text_mode(BigValueTextMode.VALUE)
-        .mappings([coloured(f"/{OVER}$/", colour), UNKNOWN])
+        .mappings([coloured(f"/{OVER}$/", colour), *UNKNOWN])
         .thresholds(CALM)
     )
 
@@ -117,7 +124,7 @@ def _tiles() -> list[Placed]:
         "Its mode at its last decision in the time range: whether it removes what the policy does"
         " not allow, or only says what it would remove. It touches no container without the label"
         " so1.managed=true.",
-        """
+        f"""
         SELECT coalesce(
             (
                 SELECT mode FROM decisions
@@ -125,39 +132,29 @@ def _tiles() -> list[Placed]:
                 ORDER BY timestamp DESC
                 LIMIT 1
             ),
-            (SELECT 'none' FROM metrics WHERE timestamp BETWEEN $__from AND $__to LIMIT 1)
+            (SELECT 'none' FROM metrics WHERE timestamp BETWEEN $__from AND $__to LIMIT 1),
+            {NEVER}
         ) AS mode
-        """,
+        """,  # noqa: S608
     )
     removed = tally(
         "Removed",
         "Containers that the governor removed, and in how long: the time range shown.",
         f"""
-        SELECT {tallied("SUM(deleted_count)")} AS removed FROM metrics
+        SELECT COALESCE({tallied("SUM(deleted_count)")}, {NEVER}) AS removed FROM metrics
         WHERE timestamp BETWEEN $__from AND $__to
         """,  # noqa: S608
         "text",
     )
-    kept = number(
-        "Wastebasket",
-        "Removed containers that can be taken back as they were, now: so1 trash lists them,"
-        " so1 undo takes one back.",
+    killed = number(
+        "OOM, 1 h",
+        "Processes of containers that the kernel killed for want of memory, in the hour that ends"
+        " with the time range, however long that is.",
         f"""
-        SELECT {once_ticked("COUNT(*)")} AS containers
-        FROM removals
-        WHERE step IN ('trashed', 'returning')
-        """,  # noqa: S608
-    )
-    killed = tally(
-        "OOM",
-        "Processes of containers that the kernel killed for want of memory, in the last hour of the"
-        " time range at most.",
-        f"""
-        SELECT {once_ticked(tallied("COALESCE(SUM(oom_kills), 0)", HOUR))} AS killed
+        SELECT {once_ticked("COALESCE(SUM(oom_kills), 0)")} AS killed
         FROM container_totals
         WHERE {LAST_HOUR}
         """,  # noqa: S608
-        "red",
     )
     grey = steps((None, "text"))
     return [
@@ -166,7 +163,7 @@ def _tiles() -> list[Placed]:
         (
             governor.unit("string")
             .text_mode(BigValueTextMode.VALUE)
-            .mappings([dashboard.ValueMap(options=modes), UNKNOWN])
+            .mappings([dashboard.ValueMap(options=modes), *UNKNOWN])
             .thresholds(grey),
             3,
             4,
@@ -193,14 +190,13 @@ def _tiles() -> list[Placed]:
                     f"keep_{name}",
                     "orange",
                 ),
-                2,
+                3,
                 4,
             )
             for name in ("low", "high")
         ),
         (removed.thresholds(grey), 3, 4),
-        (kept.unit("short").thresholds(grey), 3, 4),
-        (killed.thresholds(CALM), 2, 4),
+        (killed.unit("short").thresholds(WRONG), 3, 4),
     ]
 
 
@@ -222,7 +218,7 @@ def _per_container(column: str) -> str:
     return largest(
         f"""
         SELECT time, container_id AS key, {_short("container_name")} AS name,
-               'others, ' || class AS rest, {column} AS value
+               ' others, ' || class AS of, {column} AS value
         FROM tick CROSS JOIN container_totals USING (timestamp)
         """,  # noqa: S608 - constants
         busiest,
@@ -233,7 +229,7 @@ def _of_limit() -> str:
     return largest(
         f"""
         SELECT time, container_id AS key, {_short("container_name")} AS name,
-               'the fullest other' AS rest, {OF_LIMIT} AS value
+               ' others' AS of, {OF_LIMIT} AS value
         FROM tick CROSS JOIN container_totals USING (timestamp)
         WHERE memory_limit > 0
         """,  # noqa: S608 - constants
@@ -284,21 +280,22 @@ def _graphs() -> list[Placed]:
             done.override_by_name(name, settled(**fixed(colour)))
     ram = named_graph(
         "RAM per container",
-        "The largest, at the fullest tick of each interval, by what the kernel charges them without"
-        " caches; the rest by class.",
+        "What the kernel charges containers without caches, at the fullest tick of each interval."
+        + NAMED,
         _per_container(MEMORY),
     )
     cpu = named_graph(
         f"CPU per container, {ONE_CPU}",
-        "The busiest, at the busiest tick of each interval; the rest by class.",
+        "CPU of containers at the busiest tick of each interval." + NAMED,
         _per_container("cpu_usage"),
     )
     full = dashed(
         named_graph(
             "RAM per container, % of its limit",
-            "Those nearest to their own memory limit, at the fullest tick of each interval, without"
-            " caches. At 100 % the kernel kills a process of the container. A container without a"
-            " limit has no line.",
+            "How near containers are to their own memory limit, at the fullest tick of each"
+            f" interval, without caches. The {LARGEST} that came nearest in the time range have a"
+            " line each; one line more is, at each moment, the fullest of the others. At 100 % the"
+            " kernel kills a process of the container. A container without a limit has no line.",
             _of_limit(),
         ),
         (80, "orange"),
@@ -365,9 +362,9 @@ def _lists() -> list[Placed]:
     current = rows(
         "Containers",
         "Every running container at the last tick: those that are unhealthy, then those that lost"
-        " processes for want of memory in the last hour, then the largest. RAM is what the kernel"
-        " charges without caches, pressure the share of the interval that something in it waited"
-        " for memory, throttled the share that a CPU quota made it wait.",
+        " processes for want of memory in the last hour (OOM), then the largest. RAM is what the"
+        " kernel charges without caches, pressure the share of the interval that something in it"
+        " waited for memory, throttled the share that a CPU quota made it wait.",
         f"""
         WITH killed AS (
             SELECT container_id, SUM(oom_kills) AS kills
@@ -409,6 +406,16 @@ def _lists() -> list[Placed]:
         LIMIT 50
         """,  # noqa: S608
     )
+    kept = number(
+        "Wastebasket",
+        "Removed containers that can be taken back as they were, now: so1 trash lists them,"
+        " so1 undo takes one back.",
+        f"""
+        SELECT {once_ticked("COUNT(*)")} AS containers
+        FROM removals
+        WHERE step IN ('trashed', 'returning')
+        """,  # noqa: S608
+    )
     blue = steps((None, "blue"))
     return [
         (ram.unit("kbytes").min(0).thresholds(blue).no_value(NO_CONTAINER), 12, 9),
@@ -421,6 +428,7 @@ def _lists() -> list[Placed]:
             current.unit("string")
             .thresholds(CALM)
             .no_value(NO_CONTAINER)
+            .override_by_name("name", unit("string", **WRAPPED))
             .override_by_name("image", unit("string", **WRAPPED, **width(170)))
             .override_by_name("class", unit("string", **named_colours(CLASSES), **width(95)))
             .override_by_name("health", unit("string", **named_colours(HEALTHS), **width(85)))
@@ -456,9 +464,10 @@ def _lists() -> list[Placed]:
             .override_by_name("time", unit("dateTimeAsSystem", **width(165)))
             .override_by_name("container", unit("string", **WRAPPED, **width(220)))
             .override_by_name("command", unit("string", **WRAPPED)),
-            24,
+            21,
             8,
         ),
+        (kept.unit("short").thresholds(steps((None, "text"))), 3, 8),
     ]
 
 

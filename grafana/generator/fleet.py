@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
     DataTransformerConfig,
     DynamicConfigValue,
+    SpecialValueMap,
     VariableOption,
     VariableRefresh,
     VariableSort,
@@ -28,6 +29,7 @@ from generator.panel import (
     ALL_CPUS,
     ONE_CPU,
     WRAPPED,
+    absent,
     by_largest,
     dashed,
     graph,
@@ -51,11 +53,43 @@ Shown = TypeVar("Shown", stat.Panel, table.Panel, timeseries.Panel)
 USED = "1 - so1_host_memory_available_bytes / so1_host_memory_size_bytes"
 AGE = "time() - so1_tick_timestamp_seconds"
 LATE = f"{AGE} > bool 3 * so1_tick_interval_seconds + 10"
-WORST = f'max by (instance) (2 - up{{job="so1"}} > 1) or max by (instance) (({LATE}) + ({USED}))'
-"""Above 2: gone; above 1: its ticks are late; below: how full it is."""
+UP = 'up{job="so1"}'
+FIRING = 'ALERTS{alertstate="firing", alertname=~"So1.*"}'
+FAILED = 'increase(so1_governor_removals_total{outcome="failed"}[1h])'
+
+
+def _fires(severity: str) -> str:
+    return f'{FIRING[:-1]}, severity="{severity}"}}'
+
+
+STATES = {
+    6: ("GONE", "red", f"{UP} == bool 0"),
+    5: ("late", "red", LATE),
+    4: ("critical", "red", _fires("critical"), f"{USED} > bool 0.9"),
+    3: (
+        *("warning", "orange", _fires("warning"), f"{FAILED} > bool 0"),
+        *("so1_snapshot_blind", "so1_docker_up == bool 0", "so1_looping_containers > bool 0"),
+    ),
+    2: ("info", "blue", _fires("info"), 'so1_snapshot_source{source="procfs"}'),
+    1: ("up", "green", f"{UP} == bool 1"),
+}
+"""What a host's state can be, the worst first: text, colour, and what is 1 where it is so.
+
+Next to the alerts are those of their conditions that the table shows or that make a host blind: an
+alert waits for some minutes, and a Prometheus may lack the rules.
+"""
+STATE = "max by (instance) ({})".format(
+    " or ".join(
+        f"{number} * ({condition}) > 0"
+        for number, (_, _, *conditions) in STATES.items()
+        for condition in conditions
+    )
+)
+WORST = f"{STATE} + (max by (instance) ({USED}) or max by (instance) (0 * {UP}))"
+"""The state, and among hosts of the same state how full each is."""
 HOST = 'instance="$host"'
-AT_THE_END = 'up{job="so1"} @ end()'
-BY_BADNESS = f'query_result(sort_desc({WORST} or max by (instance) (0 * up{{job="so1"}})))'
+AT_THE_END = f"{UP} @ end()"
+BY_BADNESS = f"query_result(sort_desc({WORST}))"
 """The hosts in the order of the table; those that have not ticked yet are last."""
 
 
@@ -76,8 +110,9 @@ def _ask(panel: Shown, *queries: prometheus.Dataquery) -> Shown:
     return asked.no_value(WAITING)
 
 
-def _figure(title: str, description: str, expr: str) -> stat.Panel:
-    return _ask(number(title, description, ""), _query(expr).instant())
+def _figure(title: str, description: str, expr: str, missing: SpecialValueMap) -> stat.Panel:
+    """Show one figure, or what is missing for it."""
+    return _ask(number(title, description, ""), _query(expr).instant()).mappings([missing])
 
 
 def _lines(title: str, description: str, expr: str, legend: str) -> timeseries.Panel:
@@ -90,19 +125,18 @@ def _lines(title: str, description: str, expr: str, legend: str) -> timeseries.P
 
 
 COLUMNS = {
-    "state": 'max by (instance) (up{job="so1"})',
+    "state": STATE,
     "last tick": f"max by (instance) ({AGE})",
     "RAM used": f"max by (instance) ({USED})",
     "all CPUs": "max by (instance) (so1_host_cpu_busy_ratio)",
     "containers": "sum by (instance) (so1_containers)",
     "governor": "max by (instance) (so1_governor_enforcing)",
     "removed": 'sum by (instance) (increase(so1_governor_removals_total{outcome="done"}[1h]))',
-    "failed": 'sum by (instance) (increase(so1_governor_removals_total{outcome="failed"}[1h]))',
+    "failed": f"sum by (instance) ({FAILED})",
     "worst": WORST,
 }
 """The columns of the table of hosts, each an instant query with one row for each host."""
 SEVERITIES = {"critical": "red", "warning": "orange", "info": "blue"}
-FIRING = 'ALERTS{alertstate="firing", alertname=~"So1.*"}'
 
 
 def _table_of(*exprs: str) -> list[prometheus.Dataquery]:
@@ -151,10 +185,13 @@ def _hosts() -> table.Panel:
     panel = _ask(
         rows(
             "Hosts, the worst first",
-            "Every host that is scraped: those that do not answer, then those whose ticks are late,"
-            " then the fullest. RAM used is what is not available, all CPUs how busy they were;"
-            " removed and failed are of the last hour. A click on a host shows it below, or opens"
-            " its own Grafana.",
+            "Every host that is scraped, by its state: those that do not answer (GONE), those whose"
+            " ticks are late, those with an alert, the most severe first, and those with nothing"
+            " wrong (up); of the same state the fullest first. A removal that failed in the last"
+            " hour is a warning, alert or not; so are an engine that does not answer, hidden"
+            " processes and containers that end again and again. RAM used is what is not available,"
+            " all CPUs how busy they were; removed and failed are of the last hour. A click on a"
+            " host shows it below, or opens its own Grafana.",
             "",
         ),
         *_table_of(*COLUMNS.values()),
@@ -177,7 +214,7 @@ def _hosts() -> table.Panel:
     ]
     age = steps((None, "green"), (60, "orange"), (180, "red")).build()
     some = steps((None, "text"), (0.5, "red")).build()
-    answers = _mapped(_1=("up", "green"), _0=("GONE", "red"))
+    states = _mapped(**{f"_{key}": (text, colour) for key, (text, colour, *_) in STATES.items()})
     modes = _mapped(_1=("enforces", "text"), _0=("observes", "blue"))
     narrow = width(70)
     narrow_least: dict[str, object] = {"custom.minWidth": 90}
@@ -187,7 +224,7 @@ def _hosts() -> table.Panel:
         .override_by_name(
             "host", [*unit("string", **narrow_least), DynamicConfigValue("links", links)]
         )
-        .override_by_name("state", unit("short", **answers, **narrow))
+        .override_by_name("state", unit("short", **states, **narrow))
         .override_by_name(
             "last tick", unit("s", decimals=0, thresholds=age, **coloured, **width(85))
         )
@@ -209,8 +246,7 @@ def _hosts() -> table.Panel:
 def _alerts() -> table.Panel:
     since = f"1000 * (ALERTS_FOR_STATE and ignoring (alertstate) {FIRING})"
     rank = " or ".join(
-        f'{place} * ALERTS{{alertstate="firing", alertname=~"So1.*", severity="{name}"}}'
-        for place, name in enumerate(reversed(SEVERITIES), start=1)
+        f"{place} * {_fires(name)}" for place, name in enumerate(reversed(SEVERITIES), start=1)
     )
     by = "max by (alertname, instance, severity)"
     panel = _ask(
@@ -230,7 +266,7 @@ def _alerts() -> table.Panel:
     for step in _joined(shown, "Value #B", ["Value #B"]):
         panel.with_transformation(step)
     return (
-        panel.no_value("No alert fires")
+        panel.no_value("No alert fires, or no host answers")
         .unit("string")
         .thresholds(steps((None, "text")))
         .override_by_name("severity", unit("string", **named_colours(SEVERITIES), **width(75)))
@@ -260,28 +296,45 @@ BY_HOST = "{{instance}}{{gone}}"
 
 def fleet() -> dashboard.Dashboard:
     """All hosts at a glance, and one of them by process name and container."""
-    calm = steps((None, "green"))
     none_is_good = steps((None, "green"), (1, "red"))
+    no_host, no_answer = absent("no host scraped", "orange"), absent("no host answers", "orange")
+    no_figures = absent("no figures")
     panels = [
-        (_figure("Hosts up", "Hosts that answered the last scrape.", 'sum(up{job="so1"})'), calm),
+        (
+            _figure(
+                "Hosts up",
+                "Hosts that answered the last scrape. Where Prometheus scrapes no host, its list of"
+                " targets is empty, or it has only just started.",
+                f"sum({UP})",
+                no_host,
+            ),
+            steps((None, "red"), (1, "green")),
+        ),
         (
             _figure(
                 "Hosts gone",
                 "Hosts that did not answer the last scrape.",
-                'count(up{job="so1"}) - sum(up{job="so1"})',
+                f"count({UP}) - sum({UP})",
+                no_host,
             ),
             none_is_good,
         ),
         (
             _figure(
                 "Alerts",
-                "Alerts that fire now.",
-                f"count({FIRING}) or vector(0)",
+                "Alerts that fire now. Where no host answers, that none fires means nothing.",
+                f"count({FIRING}) or vector(0) and on () sum({UP}) > 0",
+                no_answer,
             ),
             none_is_good,
         ),
         (
-            _figure("Containers", "Running containers of all hosts.", "sum(so1_containers)"),
+            _figure(
+                "Containers",
+                "Running containers of all hosts.",
+                "sum(so1_containers)",
+                no_figures,
+            ),
             steps((None, "blue")),
         ),
         (
@@ -289,6 +342,7 @@ def fleet() -> dashboard.Dashboard:
                 "Removed in 1 h",
                 "Containers that the governors removed in the last hour.",
                 'sum(increase(so1_governor_removals_total{outcome="done"}[1h]))',
+                no_figures,
             ),
             steps((None, "text")),
         ),
@@ -297,6 +351,7 @@ def fleet() -> dashboard.Dashboard:
                 "Without modules",
                 "Hosts whose snapshots come from /proc because the kernel modules are not loaded.",
                 'sum(so1_snapshot_source{source="procfs"})',
+                no_figures,
             ),
             steps((None, "green"), (1, "orange")),
         ),

@@ -20,20 +20,25 @@ from grafana_foundation_sdk.models.dashboard import (
 from generator.query import DATASOURCE, Query
 
 NO_TICK = "No tick in this time range"
-UNKNOWN = SpecialValueMap(
-    options=DashboardSpecialValueMapOptions(
-        match=SpecialValueMatch.NULL,
-        result=ValueMappingResult(text="no tick", color="text", index=0),
-    )
-)
-"""What a figure reads where there is no tick: neither good nor bad."""
+
+
+def absent(
+    text: str, colour: str = "text", match: SpecialValueMatch = SpecialValueMatch.NULL
+) -> SpecialValueMap:
+    """Give what a figure reads where there is none: neither good nor bad unless it has a colour."""
+    result = ValueMappingResult(text=text, color=colour, index=0)
+    return SpecialValueMap(options=DashboardSpecialValueMapOptions(match=match, result=result))
+
+
+UNKNOWN = (absent("no tick"), absent("no tick yet", match=SpecialValueMatch.EMPTY))
+"""What a figure reads where there is no tick in the time range, or never was one."""
 ALL_CPUS, ONE_CPU = "% of all CPUs", "% of one CPU"
 """Of what a CPU figure is a share: every title says it."""
 MAX_POINTS = 300
 NAMED_POINTS = 50
 """Of graphs by name: each is a tick of which all rows are read."""
 MIN_INTERVAL = "20s"
-LEGEND_WIDTH, AXIS_WIDTH = 230, 70
+LEGEND_WIDTH, AXIS_WIDTH = 274, 70
 """In pixels, the same everywhere: graphs below each other then show a moment in the same place."""
 
 PARTED = DataTransformerConfig(
@@ -117,7 +122,7 @@ def number(title: str, description: str, sql: str) -> stat.Panel:
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/"))
         .graph_mode(model.BigValueGraphMode.NONE)
         .color_mode(model.BigValueColorMode.VALUE)
-        .mappings([UNKNOWN])
+        .mappings([*UNKNOWN])
         .no_value(NO_TICK)
     )
 
@@ -134,7 +139,7 @@ def tally(title: str, description: str, sql: str, colour: str) -> stat.Panel:
         number(title, description, sql)
         .unit("string")
         .text_mode(model.BigValueTextMode.VALUE)
-        .mappings([coloured("/^[1-9]/", colour), UNKNOWN])
+        .mappings([coloured("/^[1-9]/", colour), *UNKNOWN])
     )
 
 
@@ -146,8 +151,8 @@ def dial(title: str, description: str, sql: str) -> gauge.Panel:
         .description(description)
         .datasource(DATASOURCE)
         .with_target(Query(sql))
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .mappings([UNKNOWN])
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/"))
+        .mappings([*UNKNOWN])
         .no_value(NO_TICK)
     )
 

@@ -67,17 +67,20 @@ LABEL = "{} || '   '"
 """A bar's name. Grafana makes room for that with most letters, which need not be the widest."""
 
 
+NEVER = "CASE WHEN NOT EXISTS (SELECT 1 FROM metrics) THEN '' END"
+"""What a figure is where no tick was ever written; where one was, but not in the range, NULL."""
+
+
 def once_ticked(figure: str) -> str:
-    """Give a figure that is 0 without rows as NULL, which is not known, where there is no tick."""
-    return f"CASE WHEN {LAST_TICK} IS NOT NULL THEN {figure} END"
+    """Give a figure that is 0 without rows as not known where there is no tick."""
+    return f"CASE WHEN {LAST_TICK} IS NOT NULL THEN {figure} ELSE {NEVER} END"
 
 
 def latest(figure: str) -> str:
     """Ask for a column of the last tick's row, or what is computed of several."""
-    name = figure.rpartition(" AS ")[2]
-    return f"""
-        SELECT (SELECT {figure} FROM metrics WHERE timestamp = {LAST_TICK} LIMIT 1) AS {name}
-    """  # noqa: S608 - constants
+    figure, _, name = figure.rpartition(" AS ")
+    row = f"SELECT {figure} FROM metrics WHERE timestamp = {LAST_TICK} LIMIT 1"  # noqa: S608
+    return f"SELECT COALESCE(({row}), {NEVER}) AS {name}"
 
 
 def counted(name: str, table: str, where: str, figure: str = "COUNT(*)") -> str:
@@ -142,27 +145,40 @@ def of_metrics(**figures: str) -> str:
 def largest(seen: str, by: str, rest: str = "SUM") -> str:
     """Ask for lines of the largest few of many, the rest as one: their sum, or what `rest` says.
 
-    `seen` gives time, key, name, rest and value of what it joins to `tick`: key tells one from
-    another, rest is what it counts for where it is none of the largest. `by` is the column of
-    `metrics` that chooses the tick of an interval. What was there but once is no line.
+    `seen` gives time, key, name, of and value of what it joins to `tick`: key tells one from
+    another, of is what its kind is called where it is none of the largest. `by` is the column of
+    `metrics` that chooses the tick of an interval. What was there but once is no line. The name of
+    the rest says how many they are; one alone keeps its own.
     """
     return f"""
         WITH tick AS MATERIALIZED ({sampled(by)}),
         seen AS MATERIALIZED ({seen}),
+        each AS MATERIALIZED (
+            SELECT key, of, COUNT(*) AS times, MAX(value) AS most FROM seen
+            GROUP BY key, of
+        ),
         top AS MATERIALIZED (
-            SELECT key FROM seen
-            GROUP BY key HAVING COUNT(*) > 1 OR (SELECT COUNT(*) FROM tick) = 1
-            ORDER BY MAX(value) DESC
+            SELECT key FROM each
+            GROUP BY key HAVING SUM(times) > 1 OR (SELECT COUNT(*) FROM tick) = 1
+            ORDER BY MAX(most) DESC
             LIMIT {LARGEST}
+        ),
+        rest AS MATERIALIZED (
+            SELECT of, COUNT(*) AS many FROM each
+            WHERE key NOT IN top
+            GROUP BY of
         ),
         point AS (
             SELECT time, name, {rest}(value) AS value FROM seen
             WHERE key IN top
             GROUP BY time, name
             UNION ALL
-            SELECT time, rest, {rest}(value) FROM seen
-            WHERE key NOT IN top
-            GROUP BY time, rest
+            SELECT time, CASE many WHEN 1 THEN one ELSE '{_RESTS[rest]} ' || many || of END, value
+            FROM rest JOIN (
+                SELECT time, of, MIN(name) AS one, {rest}(value) AS value FROM seen
+                WHERE key NOT IN top
+                GROUP BY time, of
+            ) USING (of)
         ),
         {_APART.format(source="tick")},
         moment AS (SELECT time FROM tick UNION ALL SELECT time FROM gap)
@@ -173,6 +189,7 @@ def largest(seen: str, by: str, rest: str = "SUM") -> str:
     """  # noqa: S608 - constants
 
 
+_RESTS = {"SUM": "sum of", "MAX": "fullest of"}
 LARGEST = 6
 """How many lines are drawn by name; the rest are one."""
 

@@ -15,6 +15,7 @@ from generator.panel import (
     ONE_CPU,
     UNKNOWN,
     WRAPPED,
+    absent,
     bars,
     dashed,
     dial,
@@ -34,6 +35,7 @@ from generator.query import (
     AGE,
     AVAILABLE,
     LABEL,
+    LARGEST,
     LAST_TICK,
     PART,
     counted,
@@ -82,11 +84,13 @@ def last_tick() -> stat.Panel:
     return (
         number(
             "Last tick",
-            "Time since the daemon last wrote; it writes every 20 seconds unless configured"
-            " otherwise.",
+            "Time since the daemon last wrote, whatever the time range; it writes every 20 seconds"
+            " unless configured otherwise. «no tick yet»: the database is new. If that lasts longer"
+            " than a minute, or this is red, see `so1 status` on the host.",
             AGE,
         )
         .unit("s")
+        .mappings([absent("no tick yet", "orange")])
         .thresholds(steps((None, "green"), (60, "orange"), (180, "red")))
         .no_value("No tick yet")
     )
@@ -214,7 +218,7 @@ def _tiles() -> list[Placed]:
         (
             source.unit("string")
             .text_mode(BigValueTextMode.VALUE)
-            .mappings([dashboard.ValueMap(options=sources), UNKNOWN])
+            .mappings([dashboard.ValueMap(options=sources), *UNKNOWN])
             .thresholds(steps((None, "text"))),
             3,
             4,
@@ -226,7 +230,7 @@ def _by_process(column: str) -> str:
     busiest = {"ram_usage": "used_ram", "cpu_usage": "cpu_usage"}[column]
     return largest(
         f"""
-        SELECT time, name AS key, name, 'others' AS rest, SUM({column}) AS value
+        SELECT time, name AS key, name, ' others' AS of, SUM({column}) AS value
         FROM tick CROSS JOIN process_stats USING (timestamp)
         GROUP BY time, name
         """,  # noqa: S608 - constants
@@ -311,12 +315,16 @@ def system() -> dashboard.Dashboard:
     )
     cpu_by = named_graph(
         f"CPU by process, {ONE_CPU}",
-        "The largest by name, at the busiest tick of each interval.",
+        "The busiest tick of each interval, by the processes' name. The"
+        f" {LARGEST} names with the highest peaks in the time range have a line each. The rest are"
+        " one line, their sum; its name says how many they are.",
         _by_process("cpu_usage"),
     )
     ram_by = named_graph(
         "RAM by process",
-        "The largest by name, resident RAM, at the fullest tick of each interval.",
+        "Resident RAM at the fullest tick of each interval, by the processes' name. The"
+        f" {LARGEST} names with the highest peaks in the time range have a line each. The rest are"
+        " one line, their sum; its name says how many they are.",
         _by_process("ram_usage"),
     )
     top_ram = bars(

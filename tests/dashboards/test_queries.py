@@ -49,14 +49,32 @@ def test_history(
 def test_fresh_install(
     fresh: Path, now: int, dashboard: dict[str, Any], query: plugin.StoredQuery
 ) -> None:
-    """Nothing fails, and every panel shows its noValue."""
+    """Nothing fails, every figure says that no tick was written yet, the rest has no row."""
     columns, rows = ask(fresh, dashboard, query, now, HOUR_MS)
     if query.shown in {"stat", "gauge"}:
-        (row,) = rows
-        assert not [value for value in row.values() if value is not None]
+        ((figure,),) = (row.values() for row in rows)
+        title = query.place.partition(": ")[2]
+        assert figure == (None if title == "Last tick" else "")
+        (panel,) = [panel for panel in dashboard["panels"] if panel["title"] == title]
+        match = "null" if title == "Last tick" else "empty"
+        said = {
+            mapping["options"]["match"]: mapping["options"]["result"]["text"]
+            for mapping in panel["fieldConfig"]["defaults"]["mappings"]
+            if mapping["type"] == "special"
+        }
+        assert said[match] == "no tick yet"
     else:
         assert rows == []
     check_shape(query, columns, rows)
+
+
+@pytest.mark.parametrize(("dashboard", "query"), ALL)
+def test_a_range_without_a_tick_is_no_fresh_install(
+    filled: Path, now: int, dashboard: dict[str, Any], query: plugin.StoredQuery
+) -> None:
+    if query.shown in {"stat", "gauge"} and not query.place.endswith(": Last tick"):
+        long_ago = now - 30 * 24 * HOUR_MS
+        assert [*ask(filled, dashboard, query, long_ago, HOUR_MS)[1][0].values()] == [None]
 
 
 @pytest.mark.parametrize(("dashboard", "query"), ALL)
@@ -124,8 +142,8 @@ def test_containers_that_lost_processes_come_first(filled: Path, now: int) -> No
     kills = [row["OOM, 1 h"] for row in rows]
     assert kills == sorted(kills, reverse=True)
     assert kills[0] == 1
-    total = figures(filled, now, "containers", "OOM")[0]["killed"]
-    assert total == f"{2 * sum(kills)} in 1 h", "each of two generations lost as many"
+    total = figures(filled, now, "containers", "OOM, 1 h")[0]["killed"]
+    assert total == 2 * sum(kills), "each of two generations lost as many"
 
 
 def test_what_failed_last_is_first(filled: Path, now: int) -> None:
@@ -148,8 +166,10 @@ def test_a_count_says_of_which_time_it_is(filled: Path, now: int, length: int, s
     for title in ("Failures", "Removed"):
         ((figure,),) = (row.values() for row in ask(filled, dashboard, told[title], now, length)[1])
         assert figure.endswith(f" in {said}")
-    ((figure,),) = (row.values() for row in ask(filled, dashboard, told["OOM"], now, length)[1])
-    assert figure.endswith(" in 15 min" if length < HOUR_MS else " in 1 h")
+    # Their titles say it: of an hour, whatever the range.
+    for title in ("OOM, 1 h", "Containers"):
+        in_an_hour = ask(filled, dashboard, told[title], now, HOUR_MS)[1]
+        assert ask(filled, dashboard, told[title], now, length)[1] == in_an_hour
 
 
 def test_the_limit_nearest_to_being_reached_is_first(filled: Path, now: int) -> None:
@@ -198,6 +218,44 @@ def test_of_many_only_the_largest_are_lines(filled: Path, now: int) -> None:
         assert 1 <= len({row["name"] for row in rows if "others" in row["name"]}) <= 3
 
 
+def test_what_is_summed_says_of_how_many(filled: Path, now: int) -> None:
+    connection = plugin.connect(filled)
+    (names,) = connection.execute("SELECT COUNT(DISTINCT name) FROM process_stats").fetchone()
+    classes = dict(
+        connection.execute(
+            "SELECT class, COUNT(DISTINCT container_id) FROM container_totals GROUP BY 1"
+        )
+    )
+    connection.close()
+    rows = figures(filled, now, "system", "RAM by process")
+    assert f"sum of {names - 6} others" in {row["name"] for row in rows}
+    rows = figures(filled, now, "containers", "RAM per container")
+    told = [re.fullmatch(r"sum of (\d+) others, (.*)", name) for name in {r["name"] for r in rows}]
+    summed = {match[2]: int(match[1]) for match in told if match}
+    assert sum(summed.values()) == sum(classes.values()) - 6
+    assert all(2 <= count <= classes[class_] for class_, count in summed.items())
+
+
+def test_a_rest_of_one_has_its_own_name(tmp_path: Path, now: int) -> None:
+    path = tmp_path / "metrics.db"
+    connection = history.create(path)
+    history.fill(connection, end=now, ticks=9, processes=7, containers=7)
+    connection.execute("UPDATE container_totals SET class = 'low'")
+    connection.commit()
+    connection.close()
+    for name, title in (("system", "RAM by process"), ("containers", "RAM per container")):
+        found = {row["name"] for row in figures(path, now, name, title)}
+        assert len(found) == 7
+        assert not [name for name in found if "others" in name]
+
+
+def test_the_descriptions_say_who_has_a_line_of_its_own() -> None:
+    for name in ("system", "containers"):
+        for panel in plugin.load(name)["panels"]:
+            if re.search("^(RAM|CPU) (by|per) ", panel["title"]):
+                assert re.search(r"\bThe 6 (names )?(with the highest|that)", panel["description"])
+
+
 def test_how_full_a_container_is_is_told_against_its_own_limit(tmp_path: Path, now: int) -> None:
     path = tmp_path / "metrics.db"
     connection = history.create(path)
@@ -211,7 +269,7 @@ def test_how_full_a_container_is_is_told_against_its_own_limit(tmp_path: Path, n
     rows = figures(path, now, "containers", "RAM per container, % of its limit")
     assert {row["value"] for row in rows if row["name"] == "so1-0-1"} == {96}
     assert "so1-0-2" not in {row["name"] for row in rows}, "it has no limit"
-    assert {row["value"] for row in rows if row["name"] == "the fullest other"} == {10}
+    assert {row["value"] for row in rows if row["name"] == "fullest of 2 others"} == {10}
 
 
 def test_the_line_of_ram_is_where_the_alert_is(filled: Path, now: int) -> None:

@@ -18,6 +18,7 @@ WIDTHS = (1280, 1920)
 DAY_MS = 86_400_000
 GREYS = {"#ccccdc", "rgb(204, 204, 220)"}
 """The colour of text in a dark theme, as a threshold and as a mapping give it."""
+ORANGE = "#FF9830"
 BY_NAME = {scene.name: scene for scene in SCENES}
 
 
@@ -71,6 +72,16 @@ def test_a_dead_daemon_is_seen(drawn: Draw, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["system", "containers"])
+def test_a_fresh_install_is_not_taken_for_a_dead_daemon(drawn: Draw, name: str) -> None:
+    found = panels(drawn, f"{name}-empty")
+    assert found["Last tick"]["figures"][0]["color"] == ORANGE
+    for panel in found.values():
+        if panel["type"] in {"stat", "gauge"}:
+            assert figure(panel) == "no tick yet"
+            assert panel["figures"][0]["color"] in {*GREYS, ORANGE}
+
+
+@pytest.mark.parametrize("name", ["system", "containers"])
 def test_an_outage_is_a_gap_in_every_line(drawn: Draw, name: str) -> None:
     for panel in panels(drawn, f"{name}-outage").values():
         if panel["type"] == "timeseries":
@@ -112,16 +123,35 @@ def test_nothing_is_said_of_states_that_there_are_not(drawn: Draw) -> None:
     assert states[states.index("zombie") + 1] == "0"
 
 
-def test_a_host_that_is_gone_is_first(drawn: Draw) -> None:
+def test_hosts_with_something_wrong_are_first(drawn: Draw) -> None:
     found = panels(drawn, "fleet-fleet-srv-01")
-    hosts = found["Hosts, the worst first"]["cells"]
-    assert hosts[:2] == ["srv-10", "GONE"]
+    cells = found["Hosts, the worst first"]["cells"]
+    hosts = [(cell, cells[at + 1]) for at, cell in enumerate(cells) if cell in fleet.HOSTS]
+    assert hosts[:5] == [
+        (fleet.GONE, "GONE"),
+        (fleet.SLOW, "late"),
+        (fleet.FULL, "critical"),
+        (fleet.BUSY, "warning"),
+        (fleet.FALLBACK, "info"),
+    ]
+    assert {state for _, state in hosts[5:]} == {"up"}
     alerts = found["Alerts, the most severe first"]["cells"]
     assert [cell for cell in alerts if cell in {"critical", "warning", "info"}] == [
         *["critical"] * 3,
         "warning",
         "info",
     ]
+
+
+def test_a_fleet_without_a_host_does_not_look_well(drawn: Draw) -> None:
+    found = panels(drawn, "fleet-nothing-srv-01")
+    shown = {title: panel["figures"][0] for title, panel in found.items() if "figures" in panel}
+    assert {title: figure["text"] for title, figure in shown.items()} == {
+        **dict.fromkeys(("Hosts up", "Hosts gone"), "no host scraped"),
+        "Alerts": "no host answers",
+        **dict.fromkeys(("Containers", "Removed in 1 h", "Without modules"), "no figures"),
+    }
+    assert {figure["color"] for figure in shown.values()} <= {*GREYS, ORANGE}
 
 
 def test_a_host_that_is_gone_is_not_taken_for_current(drawn: Draw) -> None:
@@ -142,7 +172,7 @@ def test_the_worst_host_is_shown_unless_one_is_chosen() -> None:
     with fleet.prometheus(now) as prometheus:
         found = prometheus.result("query", query=asked[1], time=now)
     names = [one["metric"]["instance"] for one in found]
-    assert names[:2] == [fleet.GONE, fleet.SLOW]
+    assert names[:4] == [fleet.GONE, fleet.SLOW, fleet.FULL, fleet.BUSY]
     assert sorted(names) == [*fleet.HOSTS]
     told = f'{{instance="{names[0]}"}} 2 1764000000000'
     assert re.findall(host["regex"].strip("/"), told) == [fleet.GONE]
