@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from fnmatch import fnmatch
+from importlib import metadata
 from pathlib import Path
 
 import yaml
@@ -32,6 +33,8 @@ METADATA = {
     "repository": "https://example.org/so1/so1",
 }
 RUNTIME = {"requires_ansible": ">=2.17.0"}
+TESTED = {"modules": {"python_requires": ">=3.11"}}
+"""For ansible-test: the modules run on Debian 12 and newer."""
 
 PLACES = [
     ("library/*.py", "library", "plugins/modules"),
@@ -99,14 +102,23 @@ def lay_out(folder: Path) -> None:
         if to == "README.md":
             (folder / to).write_text((folder / to).read_text().replace("](../", "]("))
     needs = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
-    metadata = {
+    galaxy = {
         **METADATA,
         "version": version(),
         "dependencies": {one["name"]: one["version"] for one in needs},
     }
-    (folder / "galaxy.yml").write_text(yaml.safe_dump(metadata, sort_keys=False))
-    (folder / "meta").mkdir()
-    (folder / "meta/runtime.yml").write_text("---\n" + yaml.safe_dump(RUNTIME))
+    # One that ansible-test ignores has to give its reason on its own line.
+    package = sorted(path.relative_to(folder) for path in folder.glob("python/src/**/*.py"))
+    ignored = [f"{path} pylint!skip # ruff and mypy check the package" for path in package]
+    core = ".".join(metadata.version("ansible-core").split(".")[:2])
+    for name, text in (
+        ("galaxy.yml", yaml.safe_dump(galaxy, sort_keys=False)),
+        ("meta/runtime.yml", "---\n" + yaml.safe_dump(RUNTIME)),
+        ("tests/config.yml", "---\n" + yaml.safe_dump(TESTED)),
+        (f"tests/sanity/ignore-{core}.txt", "\n".join([*ignored, ""])),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
 def build(to: Path) -> Path:

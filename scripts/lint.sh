@@ -26,6 +26,8 @@ collections=$(mktemp -d)
 python -m scripts.collection --install "$collections" >/dev/null
 ANSIBLE_COLLECTIONS_PATH=$collections ansible-lint -q --offline --profile production
 rm -rf "$collections"
+echo "lint: ansible-test sanity"
+sanity=$(python -m scripts.sanity) || { echo "$sanity"; exit 1; }
 echo "lint: clang-format"
 git ls-files -z '*.[ch]' | xargs -0 clang-format --dry-run --Werror
 for headers in /lib/modules/*-cloud-amd64/build; do
