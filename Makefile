@@ -58,6 +58,9 @@ test-draw: setup-tests ## Every dashboard, drawn by Grafana's own front-end libr
 collection: setup ## Build the Ansible collection so1.so1 into dist/
 	@python -m scripts.collection
 
+sanity: setup-tests ## Check the collection by ansible-test sanity, and list what each of its tests found
+	@python -m scripts.sanity
+
 draw: setup ## Draw every dashboard into grafana/pictures
 	@scripts/setup.sh binaries
 	@grafana/draw/setup.sh
@@ -82,5 +85,5 @@ bench-tick: setup ## Time the parts of a tick with 10,000 processes and 100 cont
 bench-limiter: setup-tests ## What the memory limiter costs, on a kernel with and without it
 	@$(MAKE) --no-print-directory -C kernel/tests bench KERNEL=linux-image-cloud-amd64
 
-.PHONY: help look collection draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-replay bench-tick bench-limiter
+.PHONY: help look collection sanity draw test-draw setup setup-tests image up down lint test test-fast test-unit test-engine test-kernel test-molecule test-fleet bench bench-fleet bench-grafana bench-replay bench-tick bench-limiter
 .DEFAULT_GOAL := help

@@ -579,8 +579,8 @@ def take(source: Object, key: str, where: str) -> object:
 def take_number(source: Object, key: str, where: str) -> int:
     """Return the value of a key, an unsigned 64-bit number; raises FormatError otherwise."""
     value = take(source, key, where)
-    # isinstance() would take true and false for numbers.
-    if type(value) is int and 0 <= value <= NUMBER_MAX:
+    # Python takes true and false for numbers.
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= NUMBER_MAX:
         return value
     raise FormatError(f"{key} of {where} is not a whole number from 0 to {NUMBER_MAX}")
 

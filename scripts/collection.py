@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 """make collection: lays this tree out as the Ansible collection so1.so1, and builds its archive.
 
-usage: python -m scripts.collection [FOLDER]   into dist/, unless a folder is given
+usage: python -m scripts.collection [FOLDER]           into dist/, unless a folder is given
+       python -m scripts.collection --install FOLDER   installs it there, without a server
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from fnmatch import fnmatch
+from importlib import metadata
 from pathlib import Path
 
 import yaml
@@ -30,6 +33,8 @@ METADATA = {
     "repository": "https://example.org/so1/so1",
 }
 RUNTIME = {"requires_ansible": ">=2.17.0"}
+TESTED = {"modules": {"python_requires": ">=3.11"}}
+"""For ansible-test: the modules run on Debian 12 and newer."""
 
 PLACES = [
     ("library/*.py", "library", "plugins/modules"),
@@ -97,19 +102,27 @@ def lay_out(folder: Path) -> None:
         if to == "README.md":
             (folder / to).write_text((folder / to).read_text().replace("](../", "]("))
     needs = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
-    metadata = {
+    galaxy = {
         **METADATA,
         "version": version(),
         "dependencies": {one["name"]: one["version"] for one in needs},
     }
-    (folder / "galaxy.yml").write_text(yaml.safe_dump(metadata, sort_keys=False))
-    (folder / "meta").mkdir()
-    (folder / "meta/runtime.yml").write_text("---\n" + yaml.safe_dump(RUNTIME))
+    # One that ansible-test ignores has to give its reason on its own line.
+    package = sorted(path.relative_to(folder) for path in folder.glob("python/src/**/*.py"))
+    ignored = [f"{path} pylint!skip # ruff and mypy check the package" for path in package]
+    core = ".".join(metadata.version("ansible-core").split(".")[:2])
+    for name, text in (
+        ("galaxy.yml", yaml.safe_dump(galaxy, sort_keys=False)),
+        ("meta/runtime.yml", "---\n" + yaml.safe_dump(RUNTIME)),
+        ("tests/config.yml", "---\n" + yaml.safe_dump(TESTED)),
+        (f"tests/sanity/ignore-{core}.txt", "\n".join([*ignored, ""])),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
-def main() -> None:
-    """Lay out and build; prints the archive."""
-    to = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist").resolve()
+def build(to: Path) -> Path:
+    """Lay out and build; return the archive."""
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="so1-collection-") as work:
         # ansible-test knows a collection by such a path.
@@ -118,7 +131,36 @@ def main() -> None:
         lay_out(folder)
         command = ["ansible-galaxy", "collection", "build", "--force", "--output-path", str(to)]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    print(to / f"so1-so1-{version()}.tar.gz")
+    return to / f"so1-so1-{version()}.tar.gz"
+
+
+def install(to: Path) -> None:
+    """Build, and install into a folder for ANSIBLE_COLLECTIONS_PATH, in place of one before.
+
+    The collections that it depends on come with the package `ansible`.
+    """
+    with tempfile.TemporaryDirectory(prefix="so1-collection-") as work:
+        command = ["ansible-galaxy", "collection", "install", str(build(Path(work)))]
+        subprocess.run(
+            [*command, "--force", "--offline", "--no-deps", "--collections-path", str(to)],
+            # Or Ansible warns that it would not look there.
+            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(to)},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def main() -> None:
+    """Build, or build and install; prints the archive or the folder."""
+    asked = argparse.ArgumentParser(prog="python -m scripts.collection")
+    asked.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist")
+    asked.add_argument("--install", metavar="FOLDER", type=Path)
+    given = asked.parse_args()
+    if given.install:
+        install(given.install.resolve())
+        print(given.install)
+    else:
+        print(build(given.folder.resolve()))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,13 @@ git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck
 echo "lint: yamllint"
 yamllint --strict .
 echo "lint: ansible-lint"
-ansible-lint -q --offline --profile production
+# The scenario `fleet` names what the collection has.
+collections=$(mktemp -d)
+python -m scripts.collection --install "$collections" >/dev/null
+ANSIBLE_COLLECTIONS_PATH=$collections ansible-lint -q --offline --profile production
+rm -rf "$collections"
+echo "lint: ansible-test sanity"
+sanity=$(python -m scripts.sanity) || { echo "$sanity"; exit 1; }
 echo "lint: clang-format"
 git ls-files -z '*.[ch]' | xargs -0 clang-format --dry-run --Werror
 for headers in /lib/modules/*-cloud-amd64/build; do

@@ -57,9 +57,10 @@ def test_the_kernel_s_guest_imports_nothing_that_is_not_an_input() -> None:
 @pytest.mark.parametrize(
     ("file", "titles"),
     [
-        ("kernel/procinfo/sysinfo.c", {"lint", "kernel", "default", "unit"}),
+        ("kernel/procinfo/sysinfo.c", {"lint", "kernel", "default", "fleet", "unit"}),
         ("kernel/tests/reads.c", {"lint", "kernel"}),
         ("roles/so1_prometheus/tasks/main.yml", {"lint", "default", "fleet", "unit", "engine"}),
+        ("roles/workload/tasks/main.yml", {"lint", "default", "fleet", "unit", "engine"}),
         ("molecule/default/verify.yml", {"lint", "default", "unit"}),
         ("grafana/generator/panel.py", {"lint", "default", "unit", "engine"}),
         ("requirements-dev.txt", set(suites.SUITES)),

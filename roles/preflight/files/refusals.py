@@ -346,7 +346,7 @@ def others_things(host: Host, wanted: Wanted) -> Iterator[str]:
 
 def ask_engine(host: Host, wanted: Wanted, path: str) -> Any:
     """Ask the Docker Engine on its socket; None where nothing answers."""
-    kind, _, file = wanted["docker_host"].partition("://")
+    kind, _separator, file = wanted["docker_host"].partition("://")
     if kind != "unix" or not host.there(file):
         return None
     try:

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Ask Grafana on this host whether it answers and can read the database.
 
