@@ -28,6 +28,9 @@ truncate -s 64M "$work/disk"
 # A hang is a failure; so is a reset (-no-reboot), which is what a panic ends in.
 preempt=preempt=${SO1_TEST_PREEMPT:-full}
 [ "$preempt" != preempt=default ] || preempt= # as the distribution has it
+# An instruction of the guest is a nanosecond of its clock: what differs is counted, not timed.
+threads=multi counted=()
+[ -z "${SO1_TEST_ICOUNT:-}" ] || threads=single counted=(-icount "shift=0,sleep=off" -smp 1)
 mkfifo "$work/monitor.in" "$work/monitor.out"
 boot() {
     : > "$work/console"
@@ -36,8 +39,8 @@ boot() {
     watchers=$!
     watch > /dev/null 2>&1 &
     watchers+=" $!"
-    timeout -k 5 "${SO1_TEST_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
-        -smp "${SO1_TEST_CPUS:-2}" -m "${SO1_TEST_MEMORY:-2048}" -display none -serial stdio -no-reboot -net none \
+    timeout -k 5 "${SO1_TEST_TIMEOUT:-300}" qemu-system-x86_64 -accel "tcg,thread=$threads" -cpu max \
+        -smp "${SO1_TEST_CPUS:-2}" "${counted[@]}" -m "${SO1_TEST_MEMORY:-2048}" -display none -serial stdio -no-reboot -net none \
         -chardev "pipe,id=monitor,path=$work/monitor" -mon chardev=monitor \
         -drive "if=none,id=disk,format=raw,file=$work/disk" -device nvme,drive=disk,serial=1 -kernel "$kernel" -initrd "$work/initrd" \
         -append "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic panic_on_warn=1 softlockup_panic=1 \
