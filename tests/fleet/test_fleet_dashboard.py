@@ -155,7 +155,7 @@ def test_whatever_is_wrong_with_a_host_is_its_state(
     worst_first = ["GONE", "late", "critical", "warning", "info", "up"]
     assert sorted(state, key=state.__getitem__, reverse=True) == worst_first
     fullness = 0.91 if "so1_host_memory_available_bytes" in "".join(series) else 0.5
-    expected = [
+    expected: list[tuple[str, dict[str, float]]] = [
         (exprs[column], {"a": state[text], "silent": state["up"]}),
         # The worst state first, and of the same state the fullest.
         (exprs[by["field"]], {"a": state[text] + fullness, "silent": state["up"]}),
