@@ -34,8 +34,10 @@ def test_both_point_to_the_same_pages() -> None:
 
 
 @pytest.mark.parametrize("text", [ENGLISH, SPANISH])
-def test_the_first_screen_has_a_picture_that_loads_fast(text: str) -> None:
-    first, _, _ = text.partition("\n```")
+def test_the_first_screen_has_the_commands_and_a_picture_that_loads_fast(text: str) -> None:
+    first, _, _ = text.partition("\n## ")
+    shown, _, _ = first.partition("![")
+    assert re.findall(r"^make [a-z]+", shown, re.MULTILINE) == ["make look", "make up", "make test"]
     (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", first)
     assert (ROOT / picture).read_bytes().startswith(b"\x89PNG")
     assert (ROOT / picture).stat().st_size < 200_000
